@@ -1,0 +1,35 @@
+"""Who lives: the actors of a broker, each a core that decides and a thin shell around it.
+
+Cores
+topology          exchanges, queues and bindings: what may be declared, and what a declaration changes
+declaration       what may be declared, and when a second declaration is the same thing
+binding_table     the bindings, found by source and by destination
+routing           which queues a message reaches, end to end
+route_ledger      collects, within bounds, the bindings an explanation names
+topic_trie        binding keys with wildcards, matched word by word
+headers_match     bindings on headers
+registry_state    the registry's state: the topology, its version, who lives where
+registry_queries  the answers to what clients ask the registry
+offsets           ranges of offsets with a value each
+queue_state       one queue: what is ready, who holds what, what was seen before
+queue_contents    what survives of a queue: its living messages, what it has seen, its counters
+queue_effects     what a queue tells its shell to do
+queue_view        a queue looked at: its counts, its consumers, its first messages
+queue_replay      a queue rebuilt from its journal, record by record
+queue_backlog     the messages of a queue that nobody has settled
+queue_consumers   who may receive, how much, and whose turn it is
+queue_dedup       the dedup ids a queue has seen
+queue_streams     the last number seen of each publisher's stream
+queue_records     the queue's journal records as bytes
+stored_batch      one batch in a queue: its bytes, its place, what of it is still alive
+
+What an actor is
+actor             what an actor must answer, and what it may ask for
+cell              the rounds: facts in, decide, commit, frames out
+loop              the cell's clock and sockets, the one loop of a process
+
+Actors
+registry          the topology, journaled, and the directory of who lives where
+exchange          routes batches, keeps them until every queue has answered
+queue             stores, delivers and settles
+"""

@@ -1,0 +1,93 @@
+"""The declaration: what an exchange or queue may be declared as, and when a second one asks for the same.
+
+Every check refuses with the error its name promises and otherwise returns nothing. It looks at one
+declaration, and at the one that exists; it does not know what else exists.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from posthouse.actors.binding_table import KINDS
+from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked
+from posthouse.transport.messages import ExchangeSpec, QueueSpec
+from posthouse.transport.names import check_name, shown
+
+DEFAULT_EXCHANGE: Final = ExchangeSpec(name="", kind="direct")
+"""Always there; every queue is bound to it by its own name."""
+
+RESERVED_PREFIXES: Final = ("amq.", "posthouse.")
+"""Names that only the broker gives."""
+
+UNROUTED_POLICIES: Final[dict[str, bool]] = {
+    "return": True,
+    "drop": True,
+    "alternate": True,
+    "hold": False,
+    "dead-letter": False,
+}
+"""What an exchange may do with what no queue wants; False stands for known, but not in this version."""
+
+_NOT_COMPARED: Final = frozenset(("name", "owner", "serial"))
+"""Names are how the two were found; `serial` is the broker's, and who owns a queue is checked apart."""
+
+
+def check_exchange(spec: ExchangeSpec) -> None:
+    """Refuse what no exchange can be. The default exchange may be declared as what it is."""
+    check_name("exchange", spec.name, may_be_empty=True)
+    if spec == DEFAULT_EXCHANGE:
+        return
+    refuse_default(
+        spec.name, f"is always {DEFAULT_EXCHANGE.kind} and durable and cannot be declared otherwise"
+    )
+    if spec.kind not in KINDS:
+        raise InvalidArgument(
+            f"the exchange kind {shown(spec.kind)} does not exist; there are: {', '.join(KINDS)}"
+        )
+    if not UNROUTED_POLICIES.get(spec.unrouted, False):
+        served = ", ".join(policy for policy, is_served in UNROUTED_POLICIES.items() if is_served)
+        state = "is not in this version" if spec.unrouted in UNROUTED_POLICIES else "does not exist"
+        raise InvalidArgument(f"the unrouted policy {shown(spec.unrouted)} {state}; there are: {served}")
+    if spec.alternate is not None:
+        check_name("alternate exchange", spec.alternate, may_be_empty=True)
+    if (spec.unrouted == "alternate") != (spec.alternate is not None):
+        raise InvalidArgument(
+            f"exchange {shown(spec.name)} has the unrouted policy {spec.unrouted!r} and the alternate "
+            f"{shown(spec.alternate)}; the policy 'alternate' and the name of an alternate need each other"
+        )
+
+
+def refuse_other_properties(
+    what: str, existing: ExchangeSpec | QueueSpec, asked: ExchangeSpec | QueueSpec
+) -> None:
+    """Refuse a second declaration that differs, naming every property that does, with both values."""
+    differences = [
+        f"{field} is {shown(getattr(existing, field))}, not {shown(getattr(asked, field))}"
+        for field in existing.__struct_fields__
+        if field not in _NOT_COMPARED and getattr(existing, field) != getattr(asked, field)
+    ]
+    if differences:
+        raise PreconditionFailed(
+            f"{what} {shown(existing.name)} exists with other properties: {'; '.join(differences)}"
+        )
+
+
+def refuse_reserved(what: str, name: str) -> None:
+    """Refuse to make something under a name that only the broker gives."""
+    if name.startswith(RESERVED_PREFIXES):
+        raise InvalidArgument(
+            f"the {what} name {shown(name)} is reserved: names that start with "
+            f"{' or '.join(map(repr, RESERVED_PREFIXES))} are given by the broker only"
+        )
+
+
+def refuse_default(name: str, why: str) -> None:
+    """Refuse if this is the default exchange."""
+    if name == DEFAULT_EXCHANGE.name:
+        raise InvalidArgument(f"the default exchange {why}")
+
+
+def refuse_locked(queue: QueueSpec, client: int | None) -> None:
+    """Refuse a client that does not own this exclusive queue; None is the broker itself."""
+    if queue.exclusive and client is not None and client != queue.owner:
+        raise ResourceLocked(f"queue {shown(queue.name)} is exclusive to another client")

@@ -1,0 +1,236 @@
+"""The exchange actor: routes batches to queues and answers publishers when every queue has them.
+
+It owns nothing but what is on its way: topology comes from the registry, messages belong to the publisher until each
+queue on the route has settled them. A queue that restarts is the link's business: it sends again what was not settled.
+
+Fails with: nothing of its own; an assertion is ours, and publishers send again to the next life.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import msgspec
+
+from posthouse.actors.actor import Context
+from posthouse.actors.routing import Router
+from posthouse.actors.topology import Topology
+from posthouse.supervisor import control_messages as control
+from posthouse.transport.batch import check_batch, durability_of
+from posthouse.transport.errors import (
+    InvalidArgument,
+    PreconditionFailed,
+    ProtocolViolation,
+    Refused,
+    Unroutable,
+)
+from posthouse.transport.links import Arrived, Link
+from posthouse.transport.messages import (
+    Batch,
+    Durability,
+    Message,
+    Receipt,
+    StoreNote,
+    TopologyChange,
+    WatchTopology,
+)
+from posthouse.transport.names import actor_of_queue
+
+DUPLICATE = "duplicate"
+"""The code of a `StoreNote` for a `dedup_id` that the queue has seen within its window."""
+
+
+@final
+class Pending:
+    """A batch that was sent to its queues and not yet settled by all of them."""
+
+    __slots__ = ("arrived", "count", "durability", "first_seq", "queues", "remaining", "stream")
+
+    def __init__(self, arrived: Arrived, batch: Batch, queues: tuple[str, ...], durability: int) -> None:
+        self.arrived = arrived
+        self.stream = batch.stream
+        self.first_seq = batch.first_seq
+        self.count = batch.count
+        self.queues = queues
+        self.remaining = len(queues)
+        self.durability = durability
+
+
+@final
+class ExchangeActor:
+    """One exchange. `name` is "" for the default exchange."""
+
+    def __init__(self, context: Context, name: str) -> None:
+        self._context = context
+        self._name = name
+        self._topology = Topology()
+        self._router = Router(self._topology, name)
+        self._is_informed = False
+        self._early: list[tuple[Arrived, Batch, msgspec.Raw]] = []
+        self._queues: dict[str, Link] = {}
+        self._queue_of: dict[Link, str] = {}
+        self._finished: list[Pending] = []
+        self._notes: dict[tuple[int, int], list[StoreNote]] = {}
+        self._registry = context.connect("registry", survives=False)
+        self.dropped = 0
+
+    def start(self) -> None:
+        """Nothing to rebuild: the registry tells the topology when the link opens."""
+
+    def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
+        if type(message) is Batch:
+            if self._is_informed:
+                self._publish(arrived, message, raw)
+            else:
+                self._context.hold(arrived)
+                self._early.append((arrived, message, raw))
+        elif isinstance(message, TopologyChange) and arrived.link is self._registry:
+            self._apply(message)
+        elif isinstance(message, StoreNote) and arrived.link in self._queue_of:
+            self._notes.setdefault((message.stream, message.first_seq), []).append(message)
+        else:
+            raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
+
+    def link_opened(self, link: Link) -> None:
+        if link is self._registry:
+            self._context.send(link, WatchTopology(1))
+
+    def link_ended(self, link: Link, abandoned: list[Any]) -> None:
+        """A publisher that left gets no receipts; its batches go on to their queues."""
+
+    def settled(self, link: Link, contexts: list[Any]) -> None:
+        finished = self._finished
+        for pending in contexts:
+            pending.remaining -= 1
+            if pending.remaining == 0:
+                finished.append(pending)
+
+    def wake(self, key: str) -> None:
+        raise AssertionError(f"an exchange has no timer {key}")
+
+    def noticed(self, message: control.FromSupervisor) -> None:
+        """Which queues live is the links' business."""
+
+    def finish_round(self) -> None:
+        finished, self._finished = self._finished, []
+        index = 0
+        while index < len(finished):
+            index = self._answer(finished, index)
+
+    # ---- publishing ----
+
+    def _publish(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
+        try:
+            queues = self._route(batch)
+        except Refused as error:
+            self._refuse(arrived.link, batch, error)
+            return
+        durability = durability_of(batch)
+        specs = self._topology.queues
+        if durability and not all(specs[queue].durable for queue in queues):
+            durability = Durability.MEMORY
+        pending = Pending(arrived, batch, queues, durability)
+        self._context.hold(arrived)
+        if not queues:
+            self._finished.append(pending)
+            return
+        size = len(memoryview(raw))
+        for queue in queues:
+            link = self._queues.get(queue) or self._queue_link(queue)
+            self._context.forward(link, raw, size, batch.count, pending)
+
+    def _route(self, batch: Batch) -> tuple[str, ...]:
+        check_batch(batch, self._context.limits)
+        if batch.exchange != self._name:
+            raise InvalidArgument(f"this is exchange {self._name!r}, the message is for {batch.exchange!r}")
+        if self._topology.exchanges[self._name].internal:
+            raise PreconditionFailed(
+                f"exchange {self._name!r} is internal: publish to an exchange that is bound to it"
+            )
+        try:
+            route = self._router.route_raw(batch.routing_key, batch.headers)
+        except msgspec.DecodeError as error:
+            raise InvalidArgument(f"the headers are not a map: {error}") from error
+        if route.queues:
+            return route.queues
+        if route.fallback == "return":
+            raise Unroutable(
+                f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
+                f"`posthouse explain {self._name} --key {batch.routing_key}` shows why"
+            )
+        self.dropped += batch.count
+        return ()
+
+    def _refuse(self, link: Link, batch: Batch, error: Refused) -> None:
+        receipt = Receipt(batch.stream, batch.first_seq, batch.count, code=error.code, text=str(error))
+        self._context.send(link, receipt)
+
+    def _answer(self, finished: list[Pending], index: int) -> int:
+        """One receipt for as many neighbours as share stream and queues; returns the index after them."""
+        first = finished[index]
+        link, stream, queues = first.arrived.link, first.stream, first.queues
+        notes = self._notes
+        if notes and (stream, first.first_seq) in notes:
+            self._answer_with_notes(first, notes.pop((stream, first.first_seq)))
+            return index + 1
+        next_seq = first.first_seq
+        durability: int = first.durability
+        while index < len(finished):
+            pending = finished[index]
+            if pending.stream != stream or pending.first_seq != next_seq or pending.queues != queues:
+                break
+            if notes and (stream, next_seq) in notes:
+                break
+            next_seq += pending.count
+            durability = min(durability, pending.durability)
+            self._context.release(pending.arrived)
+            index += 1
+        receipt = Receipt(stream, first.first_seq, next_seq - first.first_seq, queues, durability)
+        self._context.send(link, receipt)
+        return index
+
+    def _answer_with_notes(self, pending: Pending, notes: list[StoreNote]) -> None:
+        """A queue had something to say on this batch: it was a duplicate there, or was refused."""
+        refusals = [note for note in notes if note.code != DUPLICATE]
+        receipt = Receipt(
+            pending.stream,
+            pending.first_seq,
+            pending.count,
+            pending.queues,
+            pending.durability,
+            duplicate=len(notes) > len(refusals),
+            code=refusals[0].code if refusals else None,
+            text=refusals[0].text if refusals else "",
+        )
+        self._context.release(pending.arrived)
+        self._context.send(pending.arrived.link, receipt)
+
+    # ---- topology ----
+
+    def _apply(self, change: TopologyChange) -> None:
+        if change.is_snapshot:
+            self._topology = Topology()
+            self._router = Router(self._topology, self._name)
+        self._topology.apply(change)
+        self._router.refresh()
+        for queue in [queue for queue in self._queues if queue not in self._topology.queues]:
+            self._drop_queue(queue)
+        if self._name in self._topology.exchanges and not self._is_informed:
+            self._is_informed = True
+            early, self._early = self._early, []
+            for arrived, batch, raw in early:
+                self._publish(arrived, batch, raw)
+                self._context.release(arrived)
+
+    def _queue_link(self, queue: str) -> Link:
+        link = self._queues[queue] = self._context.connect(actor_of_queue(queue))
+        self._queue_of[link] = queue
+        return link
+
+    def _drop_queue(self, queue: str) -> None:
+        """The queue was deleted: what was on its way to it counts as having reached the others only."""
+        link = self._queues.pop(queue)
+        del self._queue_of[link]
+        for pending in self._context.disconnect(link):
+            pending.queues = tuple(name for name in pending.queues if name != queue)
+            self.settled(link, [pending])

@@ -1,0 +1,109 @@
+"""The loop of an actor's process: sockets, clock and control channel around a cell.
+
+Drain what is there, finish the round, send. Nothing in it waits but `wait`. It promises that the beacon tells when the
+actor is busy, so that the supervisor sees a handler that never returns.
+
+Fails with: DiskFault (the machine's; exit codes 20 and 21 tell the supervisor which kind), anything else ours
+(traceback, exit code 1; the next life replays the journal).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, final
+
+from posthouse.actors.cell import OUTBOUND, Cell
+from posthouse.supervisor import control_messages as control
+from posthouse.supervisor.child_spec import Life as ChildLife
+from posthouse.transport.links import Route
+from posthouse.transport.sockets import Router, Sent, Sockets
+
+SERVED: Final = "in"
+FRAMES_PER_ROUND_MAX: Final = 256
+WAIT_MS_MAX: Final = 1_000
+
+
+@final
+class Loop:
+    """Runs one cell until it is told to stop."""
+
+    def __init__(self, cell: Cell, life: ChildLife, sockets: Sockets) -> None:
+        self._cell = cell
+        self._life = life
+        self._sockets = sockets
+        self._is_stopping = False
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        cell, life, sockets = self._cell, self._life, self._sockets
+        sockets.watch(life.control.fileno())
+        life.beacon.busy(1)
+        cell.start(wall_ms(), monotonic_ms())
+        self._send(cell.finish_round())
+        life.control.send(control.Ready(sockets.endpoint))
+        self._tell_supervisor()
+        while not self._is_stopping:
+            life.beacon.idle()
+            sockets.wait(max(0, min(cell.next_wake_ms() - monotonic_ms(), WAIT_MS_MAX)))
+            life.beacon.busy(2)
+            cell.begin(wall_ms(), monotonic_ms())
+            self._drain()
+            self._send(cell.finish_round())
+            self._tell_supervisor()
+        return 0
+
+    def _drain(self) -> None:
+        cell = self._cell
+        for message in self._life.control.receive():
+            if isinstance(message, control.Stop):
+                self._is_stopping = True
+            else:
+                if isinstance(message, control.Down):
+                    self._forget(message.id)
+                cell.notice(message)
+                self._connect()
+        if self._sockets.served is not None:
+            for name, frame in self._sockets.served.receive(FRAMES_PER_ROUND_MAX):
+                cell.frame((SERVED, name), frame)
+        for name, frame in self._sockets.outbound.receive(FRAMES_PER_ROUND_MAX):
+            cell.frame((OUTBOUND, name), frame)
+
+    def _connect(self) -> None:
+        for (_, name), endpoint in self._cell.to_connect:  # type: ignore[misc]
+            self._forget(name.decode().rpartition("/")[0])
+            self._sockets.outbound.connect(name, endpoint)
+        self._cell.to_connect.clear()
+
+    def _forget(self, actor_id: str) -> None:
+        outbound = self._sockets.outbound
+        for name in outbound.names_with_prefix(f"{actor_id}/".encode()):
+            outbound.disconnect(name)
+
+    def _send(self, frames: list[tuple[Route, bytes]]) -> None:
+        gone: set[Route] = set()
+        for route, frame in frames:
+            if route not in gone and self._router(route).send(route[1], frame) is Sent.GONE:  # type: ignore[index]
+                gone.add(route)
+        for route in gone:
+            self._cell.unreachable(route)
+
+    def _router(self, route: Route) -> Router:
+        socket, _ = route  # type: ignore[misc]
+        router = self._sockets.outbound if socket == OUTBOUND else self._sockets.served
+        assert router is not None
+        return router
+
+    def _tell_supervisor(self) -> None:
+        for message in self._cell.to_supervisor:
+            self._life.control.send(message)
+        self._cell.to_supervisor.clear()
+
+
+def wall_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """Milliseconds of a clock that never steps."""
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,307 @@
+"""The queue actor: journals what the core decides and carries out its effects.
+
+Store, deliver and settle are rounds: everything that arrived is appended as one chunk, synced once, and only then
+answered and delivered (the cell sees to that). Deliveries and plain acks are written without a sync of their own:
+they survive a crash of the process, and the next sync covers them.
+
+Fails with: DiskFault (its journal; the supervisor decides), assertions (ours; the next life replays the journal).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+import msgspec
+
+from posthouse.actors.actor import Context
+from posthouse.actors.queue_effects import Delivery, Settlement, StoreOutcome
+from posthouse.actors.queue_effects import Slice as QueueSlice
+from posthouse.actors.queue_records import (
+    Kind,
+    decode_moved,
+    decode_store,
+    encode_mark,
+    encode_moved,
+    encode_ranges,
+    encode_store,
+)
+from posthouse.actors.queue_state import QueueState
+from posthouse.actors.stored_batch import Bytes, StoredBatch
+from posthouse.supervisor import control_messages as control
+from posthouse.transport import messages
+from posthouse.transport.batch import durability_of, slice_batch
+from posthouse.transport.errors import InvalidArgument, ProtocolViolation, Refused
+from posthouse.transport.links import Arrived, Link
+from posthouse.transport.messages import (
+    Batch,
+    Cancel,
+    Consume,
+    ConsumerCancelled,
+    Deliver,
+    Durability,
+    Get,
+    Message,
+    Peek,
+    PrepareDelete,
+    Purge,
+    QueueConsumers,
+    QueueSpec,
+    QueueStatus,
+    QueueUnused,
+    Settle,
+    StoreNote,
+)
+
+MEMORY_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Bodies beyond this stay in the journal only and are read back when their turn comes."""
+
+PEEK_MESSAGES_MAX: Final = 1_000
+COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
+COMPACT_RATIO: Final = 4
+"""The journal may be this many times as large as what lives in it before live batches are copied forward."""
+
+MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
+
+
+@final
+class QueueActor:
+    """One queue."""
+
+    def __init__(self, context: Context, spec: QueueSpec, *, memory_bytes_max: int = MEMORY_BYTES_MAX) -> None:
+        self._context = context
+        self._spec = spec
+        self._memory_bytes_max = memory_bytes_max
+        self._state = QueueState(spec)
+        self._sessions: dict[int, Link] = {}
+        self._congested: set[int] = set()
+        self._had_consumer = False
+        self._registry = context.connect("registry") if spec.auto_delete else None
+
+    # ---- life ----
+
+    def start(self) -> None:
+        if not self._spec.durable:
+            return
+        replay = self._state.replay
+        for records in self._context.journal.replay_chunks():
+            for record in records:
+                replay.record(record.position, record.kind, record.payload)
+            if self._state.bytes_in_memory > self._memory_bytes_max:
+                self._state.shed(self._memory_bytes_max)
+
+    def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
+        link = arrived.link
+        if type(message) is Batch:
+            self._store(link, message, raw)
+        elif type(message) is Settle:
+            self._settle(link, message)
+        else:
+            self._request(link, message)
+
+    def link_opened(self, link: Link) -> None:
+        self._sessions[link.session] = link
+
+    def link_ended(self, link: Link, abandoned: list[Any]) -> None:
+        if self._sessions.pop(link.session, None) is not None:
+            self._congested.discard(link.session)
+            self._state.remove_session(link.session)
+
+    def settled(self, link: Link, contexts: list[Any]) -> None:
+        """What peers received is theirs until they settle it or leave."""
+
+    def wake(self, key: str) -> None:
+        """`finish_round` does what there is to do."""
+
+    def noticed(self, message: control.FromSupervisor) -> None:
+        """Where others live is the links' business."""
+
+    def finish_round(self) -> None:
+        self._dispatch()
+        if self._registry is not None:
+            self._watch_use(self._registry)
+        if self._spec.durable:
+            if self._context.journal.segment_is_full:
+                self._rotate()
+            self._state.shed(self._memory_bytes_max)
+
+    # ---- messages in ----
+
+    def _store(self, link: Link, batch: Batch, raw: msgspec.Raw) -> None:
+        try:
+            result = self._state.store(batch, memoryview(raw), self._context.wall_ms)
+        except Refused as error:
+            note = StoreNote(batch.stream, batch.first_seq, batch.count, error.code, str(error))
+            self._context.send(link, note)
+            return
+        if result.outcome is StoreOutcome.DUPLICATE:
+            self._context.send(link, StoreNote(batch.stream, batch.first_seq, batch.count, "duplicate"))
+        entry = result.entry
+        if entry is None or not self._spec.durable:
+            return
+        durability = durability_of(batch)
+        if durability > Durability.MEMORY:
+            assert entry.raw is not None
+            parts = encode_store(entry.first_offset, entry.raw)
+            position = self._context.append(Kind.STORE, *parts, is_durable=durability == Durability.SYNC)
+            self._state.placed(entry.first_offset, position)
+
+    def _settle(self, link: Link, message: Settle) -> None:
+        settlement = self._state.settle(
+            link.session, message.consumer, message.outcome, message.ranges, message.requeue
+        )
+        self._journal_settled(settlement, is_durable=bool(message.request))
+        if message.request:
+            self._context.reply(link, message.request, settlement.unknown)
+
+    def _journal_settled(self, settlement: Settlement, *, is_durable: bool) -> None:
+        if settlement.settled and self._spec.durable:
+            kind = Kind.REJECTED if settlement.rejected else Kind.SETTLED
+            self._context.append(kind, encode_ranges(settlement.settled), is_durable=is_durable)
+
+    # ---- requests ----
+
+    def _request(self, link: Link, message: Message) -> None:
+        context, state = self._context, self._state
+        match message:
+            case Consume(request, consumer, prefetch, auto_ack, exclusive):
+                state.add_consumer(
+                    link.session, consumer, link.client_id, link.client_name, prefetch, auto_ack, exclusive
+                )
+                self._had_consumer = True
+                context.reply(link, request, None)
+            case Cancel(request, consumer):
+                state.remove_consumer(link.session, consumer)
+                context.reply(link, request, None)
+            case Get(request, auto_ack):
+                self._get(link, request, auto_ack)
+            case Peek(request, count):
+                if not 1 <= count <= PEEK_MESSAGES_MAX:
+                    raise InvalidArgument(f"peek shows 1 to {PEEK_MESSAGES_MAX} messages, not {count}")
+                shown = [self._slice_message(0, part) for part in state.peek(count)]
+                context.reply(link, request, shown)
+            case Purge(request):
+                purged = state.purge()
+                if purged and self._spec.durable:
+                    context.append(Kind.PURGED, encode_ranges(purged))
+                context.reply(link, request, sum(last - first + 1 for first, last in purged))
+            case QueueStatus(request):
+                size = context.journal.stats().bytes if self._spec.durable else 0
+                context.reply(link, request, msgspec.structs.replace(state.info(), journal_bytes=size))
+            case QueueConsumers(request):
+                context.reply(link, request, state.consumers())
+            case PrepareDelete(request, if_unused, if_empty):
+                count = state.prepare_delete(if_unused, if_empty)
+                self._cancel_consumers()
+                context.reply(link, request, count)
+            case _:
+                raise ProtocolViolation(f"a queue does not understand {type(message).__name__}")
+
+    def _get(self, link: Link, request: int, auto_ack: bool) -> None:
+        delivery = self._state.get_one(link.session, link.client_id, auto_ack)
+        if delivery is not None:
+            self._deliver([delivery])
+        self._context.reply(link, request, None if delivery is None else delivery.first_offset)
+
+    def _cancel_consumers(self) -> None:
+        links = {link.client_name: link for link in self._sessions.values()}
+        text = f"queue {self._spec.name!r} was deleted"
+        for info in self._state.consumers():
+            link = links.get(info.client)
+            if link is not None:
+                self._context.send(link, ConsumerCancelled(info.consumer, "unknown_queue", text))
+
+    def _watch_use(self, registry: Link) -> None:
+        if self._had_consumer and not self._state.info().consumers:
+            self._had_consumer = False
+            self._context.send(registry, QueueUnused(self._spec.name, self._spec.serial))
+
+    # ---- messages out ----
+
+    def _dispatch(self) -> None:
+        state = self._state
+        if not state.can_dispatch:
+            return
+        self._watch_congestion()
+        deliveries = state.dispatch()
+        if deliveries:
+            self._deliver(deliveries)
+        if state.can_dispatch:
+            self._context.set_timer("dispatch", self._context.monotonic_ms + 1)
+
+    def _watch_congestion(self) -> None:
+        """A consumer that does not read what it was sent gets no more, whatever its prefetch, until it does."""
+        for session, link in self._sessions.items():
+            is_congested = self._context.is_congested(link)
+            if is_congested != (session in self._congested):
+                self._state.pause(session, is_paused=is_congested)
+                (self._congested.add if is_congested else self._congested.discard)(session)
+
+    def _deliver(self, deliveries: list[Delivery]) -> None:
+        delivered: list[tuple[int, int]] = []
+        settled: list[tuple[int, int]] = []
+        for delivery in deliveries:
+            ranges = (delivery.first_offset, delivery.first_offset + delivery.count - 1)
+            (settled if delivery.settled else delivered).append(ranges)
+        if self._spec.durable:
+            if delivered:
+                self._context.append(Kind.DELIVERED, encode_ranges(delivered), is_durable=False)
+            if settled:
+                self._context.append(Kind.SETTLED, encode_ranges(settled), is_durable=False)
+        for delivery in deliveries:
+            start, stop = delivery.start, delivery.start + delivery.count
+            part = QueueSlice(delivery.first_offset, delivery.attempt, delivery.entry, start, stop)
+            self._send_slice(self._sessions[delivery.session], delivery.consumer, part)
+
+    def _send_slice(self, link: Link, consumer: int, part: QueueSlice) -> None:
+        encoded = messages.encode(self._slice_message(consumer, part))
+        count = part.stop - part.start
+        self._context.forward(link, encoded, len(encoded), count, None)
+
+    def _slice_message(self, consumer: int, part: QueueSlice) -> Deliver:
+        entry = part.entry
+        batch, raw = self._bytes_of(entry)
+        if part.start or part.stop != entry.count:
+            raw = messages.encode(slice_batch(batch, part.start, part.stop))
+        return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(raw))
+
+    def _bytes_of(self, entry: StoredBatch) -> tuple[Batch, Bytes]:
+        """The batch, read back from the journal if it is not in memory."""
+        if entry.raw is None or entry.batch is None:
+            assert entry.position is not None, "only what is in the journal is ever dropped from memory"
+            record = self._context.journal.read(entry.position)
+            if record.kind == Kind.STORE:
+                _, raw = decode_store(record.payload)
+            else:
+                raw = decode_moved(record.payload).raw
+            batch = messages.decode(raw)
+            assert isinstance(batch, Batch)
+            self._state.restore(entry, batch, raw)
+            return batch, raw
+        return entry.batch, entry.raw
+
+    # ---- the journal ----
+
+    def _rotate(self) -> None:
+        """Begin a new segment; let go of those that nothing needs, and copy forward what pins an old one."""
+        journal, state = self._context.journal, self._state
+        journal.commit()
+        journal.rotate([(Kind.MARK, encode_mark(state.mark()))])
+        self._trim()
+        size = journal.stats().bytes
+        if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * state.info().bytes:
+            span = journal.next_position - journal.first_position
+            moved = 0
+            for entry in state.entries_below(journal.first_position + span // 4):
+                _, raw = self._bytes_of(entry)
+                parts = encode_moved(entry.first_offset, state.live_ranges(entry), raw)
+                state.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
+                moved += entry.size
+                if moved > MOVE_BYTES_MAX:
+                    break
+            journal.commit()
+            self._trim()
+
+    def _trim(self) -> None:
+        lowest = self._state.lowest_position()
+        journal = self._context.journal
+        journal.trim(journal.next_position if lowest is None else lowest)

@@ -1,0 +1,186 @@
+"""The batches of a queue that still hold a living message, in the order of their offsets.
+
+It finds the batch of an offset, counts down what is settled, knows the lowest journal position that is still
+needed, and drops bytes from memory that the journal can give back. Every cost is per batch. It must not know
+who holds a message or why it is settled. Offsets handed in must be alive; the queue's ranges see to that.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Final, final
+
+from posthouse.actors.stored_batch import Bytes, StoredBatch
+from posthouse.transport.messages import Batch
+
+_SPENT_MAX: Final = 512
+"""Places of dead batches that are kept at least; beyond it they go when they are half of all places."""
+
+
+@final
+class Backlog:
+    """Living batches. The counts are for reading: messages, bytes of bodies, bytes in memory."""
+
+    __slots__ = (
+        "_batches",
+        "_first_offsets",
+        "_gaps",
+        "_head",
+        "_placed",
+        "_restored",
+        "_sheddable",
+        "body_bytes",
+        "bytes_in_memory",
+        "live",
+    )
+
+    def __init__(self) -> None:
+        self.live = 0
+        self.body_bytes = 0
+        self.bytes_in_memory = 0
+        # Two lists side by side for bisect. Dead batches before `_head` and the `_gaps` behind it are None.
+        self._first_offsets: list[int] = []
+        self._batches: list[StoredBatch | None] = []
+        self._head = 0
+        self._gaps = 0
+        # By journal position, lowest first. An OrderedDict, because the first key of a plain dict that loses
+        # its keys from the front is found by walking over all that were there before.
+        self._placed: OrderedDict[int, StoredBatch] = OrderedDict()
+        # Journaled batches whose bytes are in memory, by first offset, furthest from delivery last. Those
+        # that were read back were needed for a delivery, so they are shed after all the others.
+        self._sheddable: dict[int, StoredBatch] = {}
+        self._restored: dict[int, StoredBatch] = {}
+
+    def __len__(self) -> int:
+        return len(self._batches) - self._head - self._gaps
+
+    def __iter__(self) -> Iterator[StoredBatch]:
+        """Every living batch, lowest offset first."""
+        return (entry for entry in self._batches[self._head :] if entry is not None)
+
+    def add(self, entry: StoredBatch) -> None:
+        """Take in a batch. At the end, unless it was moved by the journal and comes back in its old place."""
+        offsets = self._first_offsets
+        if not offsets or entry.first_offset > offsets[-1]:
+            offsets.append(entry.first_offset)
+            self._batches.append(entry)
+        else:
+            index = bisect_right(offsets, entry.first_offset, self._head)
+            offsets.insert(index, entry.first_offset)
+            self._batches.insert(index, entry)
+        self.live += entry.live
+        self.body_bytes += entry.live_bytes
+        self.bytes_in_memory += entry.size
+
+    def find(self, offset: int) -> StoredBatch:
+        """The batch of a living offset."""
+        entry = self._batches[bisect_right(self._first_offsets, offset, self._head) - 1]
+        assert entry is not None
+        return entry
+
+    def get(self, first_offset: int) -> StoredBatch | None:
+        """The living batch that starts at exactly this offset, if there is one."""
+        index = bisect_right(self._first_offsets, first_offset, self._head) - 1
+        if index < self._head or self._first_offsets[index] != first_offset:
+            return None
+        return self._batches[index]
+
+    def settle(self, first: int, last: int) -> None:
+        """These messages live no longer, and all did; a batch without living messages is forgotten."""
+        index = bisect_right(self._first_offsets, first, self._head) - 1
+        while True:
+            entry = self._batches[index]
+            assert entry is not None
+            end = entry.last_offset
+            self._set_live(entry, entry.live - ((last if last < end else end) - first + 1))
+            if not entry.live:
+                self._forget(index, entry)
+            if last <= end:
+                break
+            first = end + 1
+            index += 1
+        self._tidy()
+
+    def revive(self, entry: StoredBatch, live: int) -> None:
+        """Exactly `live` messages of this batch live: what the journal says of a batch it moved."""
+        self._set_live(entry, live)
+
+    # ---- the journal ----
+
+    def place(self, entry: StoredBatch, position: int) -> None:
+        """The journal holds this batch, with its offsets, at `position`, which is higher than any before."""
+        if entry.position is not None:
+            del self._placed[entry.position]
+        elif entry.raw is not None:
+            self._sheddable[entry.first_offset] = entry
+        entry.position = position
+        self._placed[position] = entry
+
+    def lowest_position(self) -> int | None:
+        """The lowest journal position that a living batch needs."""
+        return next(iter(self._placed), None)
+
+    def placed_below(self, position: int) -> list[StoredBatch]:
+        """The living batches that pin the journal below `position`, lowest position first."""
+        found: list[StoredBatch] = []
+        for at, entry in self._placed.items():
+            if at >= position:
+                break
+            found.append(entry)
+        return found
+
+    # ---- memory ----
+
+    def shed(self, limit_bytes: int) -> None:
+        """Drop bytes that the journal holds, furthest from delivery first, down to `limit_bytes`."""
+        while self.bytes_in_memory > limit_bytes:
+            held = self._sheddable or self._restored
+            if not held:
+                break
+            entry = held.popitem()[1]
+            entry.batch = entry.raw = None
+            self.bytes_in_memory -= entry.size
+
+    def restore(self, entry: StoredBatch, batch: Batch, raw: Bytes) -> None:
+        """The journal gave the bytes of a shed batch back. They count only while the batch lives."""
+        if entry.raw is None and entry.live:
+            self._restored[entry.first_offset] = entry
+            self.bytes_in_memory += entry.size
+        entry.batch, entry.raw = batch, raw
+
+    def _set_live(self, entry: StoredBatch, live: int) -> None:
+        self.live += live - entry.live
+        entry.live = live
+        live_bytes = entry.body_bytes * live // entry.count
+        self.body_bytes += live_bytes - entry.live_bytes
+        entry.live_bytes = live_bytes
+
+    def _forget(self, index: int, entry: StoredBatch) -> None:
+        # The entry keeps its bytes: a delivery that is settled as it leaves still refers to them.
+        self._batches[index] = None
+        if entry.raw is not None:
+            self.bytes_in_memory -= entry.size
+        if entry.position is not None:
+            del self._placed[entry.position]
+            if self._sheddable.pop(entry.first_offset, None) is None:
+                self._restored.pop(entry.first_offset, None)
+        if index == self._head:
+            self._head += 1
+        else:
+            self._gaps += 1
+
+    def _tidy(self) -> None:
+        """Move the head over gaps, and close the gaps when they are half of all places."""
+        batches, head = self._batches, self._head
+        while self._gaps and batches[head] is None:
+            head += 1
+            self._gaps -= 1
+        self._head = head
+        spent = head + self._gaps
+        if spent == len(batches) or (spent > _SPENT_MAX and 2 * spent > len(batches)):
+            alive = [entry for entry in batches[head:] if entry is not None]
+            self._first_offsets[:] = [entry.first_offset for entry in alive]
+            self._batches[:] = alive
+            self._head = self._gaps = 0

@@ -1,0 +1,158 @@
+"""The records of a queue's journal: their kinds, what is in them, and their bytes.
+
+    kind        payload
+    1 STORE     ┌───────────────────┬──────────────────────────────────────┐
+                │ first_offset  u64 │ the batch, MessagePack as received   │
+                └───────────────────┴──────────────────────────────────────┘
+    2 DELIVERED ┌──────────────────────────────────────────────────────────┐
+    3 SETTLED   │ MessagePack [first, last, first, last, …]                │
+    6 REJECTED  └──────────────────────────────────────────────────────────┘
+    7 PURGED
+    4 MARK      ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack [next_offset, [stream, last_seq, …],         │
+                │   {dedup_id: seen_ms, …}, [stored, delivered,            │
+                │   redelivered, acked, rejected, duplicates]]             │
+                └──────────────────────────────────────────────────────────┘
+    5 MOVED     ┌───────────────────┬──────────┬─────────────┬─────────────┐
+                │ first_offset  u64 │ n  u32   │ live (n B)  │ the batch   │
+                └───────────────────┴──────────┴─────────────┴─────────────┘
+                live: MessagePack [first, last, times_delivered, …] of what lives; the rest is settled
+
+Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
+mark. SETTLED, REJECTED and PURGED differ only in the counter they move. Checksums are the journal's
+business: bytes that pass them and still make no sense are damage or a newer version, and are refused as
+`JournalCorrupt`.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Iterable
+from typing import Final, NamedTuple, TypeVar, final
+
+import msgspec
+
+from posthouse.actors.offsets import merged
+from posthouse.actors.stored_batch import Bytes
+from posthouse.transport.errors import JournalCorrupt
+
+_STORE: Final = struct.Struct("<Q")
+_MOVED: Final = struct.Struct("<QI")
+
+
+class Kind(enum.IntEnum):
+    """What a record says. The numbers are on disk."""
+
+    STORE = 1
+    DELIVERED = 2
+    SETTLED = 3
+    MARK = 4
+    MOVED = 5
+    REJECTED = 6
+    PURGED = 7
+
+
+@final
+class Counters(msgspec.Struct, array_like=True):
+    """Messages since the queue was made, through all its lives."""
+
+    stored: int = 0
+    delivered: int = 0
+    redelivered: int = 0
+    acked: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+
+
+@final
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """What a queue must know besides its messages. One heads every segment, so that older segments can go."""
+
+    next_offset: int
+    streams: list[int]
+    dedup_ids: dict[str, int]
+    counters: Counters
+
+
+@final
+class Moved(NamedTuple):
+    """A MOVED record taken apart."""
+
+    first_offset: int
+    live: list[int]
+    raw: memoryview
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_numbers = msgspec.msgpack.Decoder(list[int])
+_mark = msgspec.msgpack.Decoder(Mark)
+
+
+def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
+    """The parts of a STORE record; the batch is not copied."""
+    return _STORE.pack(first_offset), raw
+
+
+def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
+    """A DELIVERED, SETTLED, REJECTED or PURGED record; ranges that follow one another are joined."""
+    return _encode([offset for pair in merged(ranges) for offset in pair])
+
+
+def encode_mark(mark: Mark) -> bytes:
+    """A MARK record."""
+    return _encode(mark)
+
+
+def encode_moved(first_offset: int, live: list[int], raw: Bytes) -> tuple[bytes, bytes, Bytes]:
+    """The parts of a MOVED record; the batch is not copied. `live` is flat: first, last, times, …"""
+    packed = _encode(live)
+    return _MOVED.pack(first_offset, len(packed)), packed, raw
+
+
+def decode_store(payload: Bytes) -> tuple[int, memoryview]:
+    """First offset and batch of a STORE record. Raises JournalCorrupt."""
+    if len(payload) < _STORE.size:
+        raise JournalCorrupt(f"a STORE record has only {len(payload)} bytes")
+    return _STORE.unpack_from(payload)[0], memoryview(payload)[_STORE.size :]
+
+
+def decode_ranges(payload: Bytes) -> list[int]:
+    """The flat ranges of a record. Raises JournalCorrupt."""
+    return _checked(_decoded(_numbers, payload), 2)
+
+
+def decode_mark(payload: Bytes) -> Mark:
+    """The contents of a MARK record. Raises JournalCorrupt."""
+    mark = _decoded(_mark, payload)
+    if len(mark.streams) % 2:
+        raise JournalCorrupt(f"a MARK record has {len(mark.streams)} numbers where it keeps pairs")
+    return mark
+
+
+def decode_moved(payload: Bytes) -> Moved:
+    """The contents of a MOVED record. Raises JournalCorrupt."""
+    if len(payload) < _MOVED.size:
+        raise JournalCorrupt(f"a MOVED record has only {len(payload)} bytes")
+    first_offset, size = _MOVED.unpack_from(payload)
+    view = memoryview(payload)[_MOVED.size :]
+    return Moved(first_offset, _checked(_decoded(_numbers, view[:size]), 3), view[size:])
+
+
+_T = TypeVar("_T")
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[_T], payload: Bytes) -> _T:
+    try:
+        return decoder.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise JournalCorrupt(f"a record of the queue's journal cannot be read: {error}") from error
+
+
+def _checked(numbers: list[int], group: int) -> list[int]:
+    """Numbers in groups that start with a first and a last offset."""
+    if len(numbers) % group or any(
+        first > last for first, last in zip(numbers[::group], numbers[1::group], strict=True)
+    ):
+        raise JournalCorrupt(f"a record of the queue's journal holds no ranges: {numbers[:8]}")
+    return numbers

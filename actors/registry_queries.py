@@ -1,0 +1,163 @@
+"""The questions a registry answers without changing anything.
+
+Counts of queues are asked of the queues themselves when somebody wants them, so nothing has to be kept in step; a
+queue that does not answer in time is listed with the state of its actor and no counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, final
+
+import msgspec
+
+from posthouse.actors.actor import Context
+from posthouse.actors.registry_state import Directory
+from posthouse.actors.routing import Router
+from posthouse.actors.topology import Topology
+from posthouse.supervisor import control_messages as control
+from posthouse.transport.errors import UnknownExchange
+from posthouse.transport.links import Link
+from posthouse.transport.messages import (
+    BindingSpec,
+    ConsumerInfo,
+    DescribeTree,
+    ExchangeSpec,
+    Explain,
+    Failed,
+    ListBindings,
+    ListConsumers,
+    ListExchanges,
+    ListQueues,
+    Message,
+    QueueConsumers,
+    QueueInfo,
+    QueueStatus,
+    Reply,
+)
+from posthouse.transport.names import actor_of_queue
+
+QUERY_LIMIT_MS: Final = 2_000
+FIRST_QUERY: Final = 1 << 32
+"""Requests of queries are numbered from here, so that they never meet the registry's own."""
+
+
+class Registry(Protocol):
+    """What a query reads of the registry."""
+
+    topology: Topology
+    directory: Directory
+
+    def queue_link(self, name: str) -> Link:
+        """The link to a queue of the topology."""
+
+
+@final
+@dataclass(eq=False)
+class Gathering:
+    """One question to many queues."""
+
+    link: Link
+    request: int
+    wants_consumers: bool
+    missing: dict[int, str] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+
+
+@final
+class Queries:
+    """Lists, explanations and the tree."""
+
+    def __init__(self, context: Context, registry: Registry) -> None:
+        self._context = context
+        self._registry = registry
+        self._last = FIRST_QUERY
+        self._gatherings: dict[int, Gathering] = {}
+        self._trees: dict[int, tuple[Link, int]] = {}
+
+    def receive(self, link: Link, message: Message) -> bool:
+        """True if the message was a question."""
+        topology = self._registry.topology
+        match message:
+            case ListExchanges(request):
+                specs: list[ExchangeSpec] = sorted(topology.exchanges.values(), key=lambda spec: spec.name)
+                self._context.reply(link, request, specs)
+            case ListBindings(request):
+                bindings: list[BindingSpec] = list(topology.snapshot().put_bindings)
+                self._context.reply(link, request, bindings)
+            case ListQueues(request):
+                self._gather(Gathering(link, request, wants_consumers=False))
+            case ListConsumers(request):
+                self._gather(Gathering(link, request, wants_consumers=True))
+            case Explain(request, exchange, routing_key, headers):
+                if exchange not in topology.exchanges:
+                    raise UnknownExchange(f"there is no exchange {exchange!r}")
+                self._context.reply(link, request, Router(topology, exchange).explain(routing_key, headers))
+            case DescribeTree(request):
+                self._last += 1
+                self._trees[self._last] = (link, request)
+                self._context.tell_supervisor(control.DescribeTree(self._last))
+            case _:
+                return False
+        return True
+
+    def tree(self, request: int, nodes: list[control.NodeInfo]) -> None:
+        """The supervisor described its tree."""
+        link, asked = self._trees.pop(request)
+        self._context.reply(link, asked, [msgspec.to_builtins(node) for node in nodes])
+
+    def wake(self, key: str) -> None:
+        """Time is up for a question."""
+        gathering = self._gatherings.get(int(key))
+        if gathering is not None:
+            self._finish(gathering)
+
+    def answered(self, request: int, answer: Reply | Failed) -> None:
+        """A queue answered; late and unknown answers are passed over."""
+        gathering = self._gatherings.pop(request, None)
+        if gathering is None:
+            return
+        name = gathering.missing.pop(request)
+        if isinstance(answer, Reply):
+            kind: Any = list[ConsumerInfo] if gathering.wants_consumers else QueueInfo
+            gathering.answers[name] = msgspec.msgpack.decode(answer.result, type=kind)
+        if not gathering.missing:
+            self._finish(gathering)
+
+    def _gather(self, gathering: Gathering) -> None:
+        for name in self._registry.topology.queues:
+            if not self._registry.directory.where(actor_of_queue(name)).is_up:
+                continue
+            self._last += 1
+            gathering.missing[self._last] = name
+            self._gatherings[self._last] = gathering
+            question = QueueConsumers if gathering.wants_consumers else QueueStatus
+            self._context.send(self._registry.queue_link(name), question(self._last))
+        if gathering.missing:
+            key = str(self._last)
+            self._context.set_timer(key, self._context.monotonic_ms + QUERY_LIMIT_MS)
+        else:
+            self._finish(gathering)
+
+    def _finish(self, gathering: Gathering) -> None:
+        for request in gathering.missing:
+            self._gatherings.pop(request, None)
+        names = sorted(self._registry.topology.queues)
+        if gathering.wants_consumers:
+            consumers = [info for name in names for info in gathering.answers.get(name, [])]
+            self._context.reply(gathering.link, gathering.request, consumers)
+            return
+        infos = [gathering.answers.get(name) or self._silent(name) for name in names]
+        self._context.reply(gathering.link, gathering.request, infos)
+
+    def _silent(self, name: str) -> QueueInfo:
+        spec = self._registry.topology.queues[name]
+        state = self._registry.directory.where(actor_of_queue(name)).state
+        return QueueInfo(
+            name=name,
+            state="silent" if state == "up" else state,
+            durable=spec.durable,
+            exclusive=spec.exclusive,
+            auto_delete=spec.auto_delete,
+            single_active_consumer=spec.single_active_consumer,
+        )

@@ -1,0 +1,32 @@
+"""posthouse: a message broker that installs with pip, starts with one command and loses nothing.
+
+    import posthouse
+
+    with posthouse.connect() as broker:
+        broker.declare_queue("hello")
+        broker.publish("", b"world", routing_key="hello")
+        print(broker.get("hello").body)
+
+`client` holds the blocking client, `errors` every error, `serve` the broker, `cli` the command line.
+"""
+
+from posthouse import errors
+from posthouse.client import Broker, connect
+from posthouse.consumer import Consumer
+from posthouse.errors import PosthouseError
+from posthouse.message import Message
+from posthouse.publisher import Publisher
+from posthouse.receipt import PublishReceipt
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Broker",
+    "Consumer",
+    "Message",
+    "PosthouseError",
+    "PublishReceipt",
+    "Publisher",
+    "connect",
+    "errors",
+]

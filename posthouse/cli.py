@@ -1,0 +1,158 @@
+"""The command line: which commands there are, and what becomes of their failures.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no broker, 70 a bug, 130 interrupted. A failure is one line
+on standard error, `error[code]: what was wrong`; a traceback is printed only when POSTHOUSE_DEBUG=1 asks for it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from posthouse import (
+    cli_broker,
+    cli_consume,
+    cli_explain,
+    cli_health,
+    cli_journal,
+    cli_listing,
+    cli_publish,
+    cli_topology,
+)
+from posthouse.cli_output import note, printable
+from posthouse.transport.errors import BrokerNotRunning, PosthouseError
+
+REFUSED: Final = 1
+NO_BROKER: Final = 3
+BUG: Final = 70
+
+_BROKER: Final = "The broker"
+_MESSAGES: Final = "Messages"
+_TOPOLOGY: Final = "Exchanges, queues, bindings"
+_LOOK: Final = "What is going on"
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        print(f"posthouse {version('posthouse')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="posthouse",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _posthouse(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """A message broker that survives: exchanges and queues, journaled before they are confirmed.
+
+    \b
+    posthouse serve                                   start a broker
+    posthouse declare queue work                      make a queue
+    posthouse publish '' hello --key work             send a message to it
+    posthouse consume work --count 1                  take it
+    """
+
+
+declare = typer.Typer(no_args_is_help=True)
+declare.command("exchange")(cli_topology.declare_exchange)
+declare.command("queue")(cli_topology.declare_queue)
+
+delete = typer.Typer(no_args_is_help=True)
+delete.command("exchange")(cli_topology.delete_exchange)
+delete.command("queue")(cli_topology.delete_queue)
+
+journal = typer.Typer(no_args_is_help=True)
+journal.command("dump")(cli_journal.dump)
+journal.command("verify")(cli_journal.verify)
+journal.command("salvage")(cli_journal.salvage)
+
+app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
+app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
+app.command("demo", rich_help_panel=_BROKER)(cli_broker.demo)
+app.add_typer(
+    journal,
+    name="journal",
+    rich_help_panel=_BROKER,
+    help="Look into journals on disk: dump, verify, salvage.",
+)
+
+app.command("publish", rich_help_panel=_MESSAGES)(cli_publish.publish)
+app.command("consume", rich_help_panel=_MESSAGES)(cli_consume.consume)
+app.command("get", rich_help_panel=_MESSAGES)(cli_consume.get)
+app.command("peek", rich_help_panel=_MESSAGES)(cli_consume.peek)
+app.command("purge", rich_help_panel=_MESSAGES)(cli_topology.purge)
+
+app.add_typer(declare, name="declare", rich_help_panel=_TOPOLOGY, help="Make an exchange or a queue.")
+app.add_typer(delete, name="delete", rich_help_panel=_TOPOLOGY, help="Delete an exchange or a queue.")
+app.command("bind", rich_help_panel=_TOPOLOGY)(cli_topology.bind)
+app.command("unbind", rich_help_panel=_TOPOLOGY)(cli_topology.unbind)
+app.command("bind-exchange", rich_help_panel=_TOPOLOGY)(cli_topology.bind_exchange)
+app.command("unbind-exchange", rich_help_panel=_TOPOLOGY)(cli_topology.unbind_exchange)
+
+app.command("status", rich_help_panel=_LOOK)(cli_health.status)
+app.command("tree", rich_help_panel=_LOOK)(cli_health.tree)
+app.command("queues", rich_help_panel=_LOOK)(cli_listing.queues)
+app.command("exchanges", rich_help_panel=_LOOK)(cli_listing.exchanges)
+app.command("bindings", rich_help_panel=_LOOK)(cli_listing.bindings)
+app.command("consumers", rich_help_panel=_LOOK)(cli_listing.consumers)
+app.command("explain", rich_help_panel=_LOOK)(cli_explain.explain)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code. `arguments` are those of the process unless given."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        typer.main.get_command(app)(args=arguments, prog_name="posthouse")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        return 130
+    except PosthouseError as error:
+        return _failed(error, f"error[{error.code}]: {printable(str(error))}")
+    except OSError as error:
+        if error.filename is None:
+            return _bug(error)
+        return _failed(error, f"error[os]: {printable(str(error))}")
+    except Exception as error:
+        return _bug(error)
+    return 0
+
+
+def _failed(error: Exception, text: str) -> int:
+    _trace_if_wanted(error)
+    note(text)
+    return NO_BROKER if isinstance(error, BrokerNotRunning) else REFUSED
+
+
+def _bug(error: Exception) -> int:
+    _trace_if_wanted(error)
+    note(f"error[bug]: {type(error).__name__}: {printable(str(error))}")
+    note("This is a bug in posthouse. Please report it with the command, the version (posthouse --version)")
+    note("and what the command prints with POSTHOUSE_DEBUG=1 set.")
+    return BUG
+
+
+def _trace_if_wanted(error: Exception) -> None:
+    if os.environ.get("POSTHOUSE_DEBUG") == "1":
+        traceback.print_exception(error)

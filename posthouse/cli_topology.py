@@ -1,0 +1,252 @@
+"""The topology: declare, bind, unbind, delete and purge.
+
+A declaration of what exists already as described changes nothing, so scripts may repeat it.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from posthouse.cli_connection import Broker, with_broker
+from posthouse.cli_output import count, name_of, printable, say
+from posthouse.cli_values import HEADER_HELP, parse_headers
+
+
+class Kind(StrEnum):
+    """How an exchange chooses queues."""
+
+    DIRECT = "direct"
+    TOPIC = "topic"
+    FANOUT = "fanout"
+    HEADERS = "headers"
+
+
+class Unrouted(StrEnum):
+    """What an exchange does with a message that no queue wants."""
+
+    RETURN = "return"
+    DROP = "drop"
+    ALTERNATE = "alternate"
+
+
+class Match(StrEnum):
+    """How a binding of a headers exchange reads its headers."""
+
+    ALL = "all"
+    ANY = "any"
+    ALL_WITH_X = "all-with-x"
+    ANY_WITH_X = "any-with-x"
+
+
+Exchange = Annotated[str, typer.Argument(metavar="EXCHANGE", show_default=False)]
+Queue = Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)]
+Key = Annotated[
+    str,
+    typer.Argument(metavar="[KEY]", show_default=False, help="The binding key; a topic's may hold * and #."),
+]
+Headers = Annotated[
+    list[str] | None,
+    typer.Option("--header", "-H", metavar="NAME=VALUE", help=f"For a headers exchange: {HEADER_HELP}"),
+]
+MatchMode = Annotated[
+    Match | None,
+    typer.Option(
+        "--match",
+        show_default=False,
+        help="For a headers exchange: which of the headers must match (default all). With -with-x also x-….",
+    ),
+]
+Transient = Annotated[bool, typer.Option("--transient", help="Gone when the broker restarts, messages too.")]
+AutoDelete = Annotated[bool, typer.Option("--auto-delete", help="Deleted when its last user leaves.")]
+
+
+@with_broker
+def declare_exchange(
+    broker: Broker,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    kind: Annotated[
+        Kind, typer.Argument(metavar="KIND", help="direct, topic, fanout or headers", show_default=False)
+    ],
+    unrouted: Annotated[
+        Unrouted | None,
+        typer.Option(help="What happens to a message that no queue wants.", show_default=False),
+    ] = None,
+    alternate: Annotated[
+        str | None, typer.Option(metavar="EXCHANGE", help="Who gets it then; implies --unrouted alternate.")
+    ] = None,
+    transient: Transient = False,
+    auto_delete: AutoDelete = False,
+    internal: Annotated[
+        bool, typer.Option("--internal", help="Only other exchanges may publish to it.")
+    ] = False,
+) -> None:
+    """Declare an exchange, or check that it is there as described.
+
+    Example:  posthouse declare exchange flights topic --unrouted drop
+    """
+    if alternate is not None and unrouted is None:
+        unrouted = Unrouted.ALTERNATE
+    if (unrouted is Unrouted.ALTERNATE) != (alternate is not None):
+        raise typer.BadParameter(
+            "--unrouted alternate and --alternate EXCHANGE need each other", param_hint="--unrouted"
+        )
+    options: dict[str, Any] = {} if unrouted is None else {"unrouted": unrouted.value}
+    broker.declare_exchange(
+        name,
+        kind.value,
+        durable=not transient,
+        auto_delete=auto_delete,
+        internal=internal,
+        alternate=alternate,
+        **options,
+    )
+    say(f"declared {kind.value} exchange {name_of(name).text}")
+
+
+@with_broker
+def declare_queue(
+    broker: Broker,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="'' lets the broker choose one.", show_default=False)
+    ],
+    transient: Transient = False,
+    auto_delete: AutoDelete = False,
+    single_active_consumer: Annotated[
+        bool, typer.Option("--single-active-consumer", help="Only the oldest consumer gets messages.")
+    ] = False,
+) -> None:
+    """Declare a queue, or check that it is there as described.
+
+    Example:  posthouse declare queue ewr
+    """
+    info = broker.declare_queue(
+        name, durable=not transient, auto_delete=auto_delete, single_active_consumer=single_active_consumer
+    )
+    say(f"declared queue {printable(info.name)}")
+
+
+@with_broker
+def delete_exchange(
+    broker: Broker,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    if_unused: Annotated[
+        bool, typer.Option("--if-unused", help="Refuse while anything is bound to it.")
+    ] = False,
+) -> None:
+    """Delete an exchange and its bindings."""
+    broker.delete_exchange(name, if_unused=if_unused)
+    say(f"deleted exchange {printable(name)}")
+
+
+@with_broker
+def delete_queue(
+    broker: Broker,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    if_unused: Annotated[bool, typer.Option("--if-unused", help="Refuse while it has consumers.")] = False,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Refuse while it holds messages.")] = False,
+) -> None:
+    """Delete a queue, its bindings and its messages."""
+    gone = broker.delete_queue(name, if_unused=if_unused, if_empty=if_empty)
+    say(f"deleted queue {printable(name)}{f' and {_messages(gone)}' if gone else ''}")
+
+
+@with_broker
+def bind(
+    broker: Broker,
+    exchange: Exchange,
+    queue: Queue,
+    key: Key = "",
+    header: Headers = None,
+    match: MatchMode = None,
+) -> None:
+    """Bind a queue to an exchange: what matches goes there from now on.
+
+    \b
+    Examples:
+      posthouse bind flights newark '*.EWR.#'
+      posthouse bind by-headers cancelled -H carrier=UA -H cancelled:=true --match all
+    """
+    broker.bind(exchange, queue, key, arguments=_arguments(header, match))
+    say(f"bound {_route(exchange, queue)}")
+
+
+@with_broker
+def unbind(
+    broker: Broker,
+    exchange: Exchange,
+    queue: Queue,
+    key: Key = "",
+    header: Headers = None,
+    match: MatchMode = None,
+) -> None:
+    """Remove a binding; key and headers must be those it was made with."""
+    broker.unbind(exchange, queue, key, arguments=_arguments(header, match))
+    say(f"unbound {_route(exchange, queue)}")
+
+
+@with_broker
+def bind_exchange(
+    broker: Broker,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", show_default=False)],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", show_default=False)],
+    key: Key = "",
+    header: Headers = None,
+    match: MatchMode = None,
+) -> None:
+    """Bind an exchange to an exchange: what matches at SOURCE is routed by DESTINATION too.
+
+    Example:  posthouse bind-exchange all flights '#'
+    """
+    broker.bind_exchange(source, destination, key, arguments=_arguments(header, match))
+    say(f"bound {_route(source, destination)}")
+
+
+@with_broker
+def unbind_exchange(
+    broker: Broker,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", show_default=False)],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", show_default=False)],
+    key: Key = "",
+    header: Headers = None,
+    match: MatchMode = None,
+) -> None:
+    """Remove a binding between exchanges; key and headers must be those it was made with."""
+    broker.unbind_exchange(source, destination, key, arguments=_arguments(header, match))
+    say(f"unbound {_route(source, destination)}")
+
+
+@with_broker
+def purge(
+    broker: Broker,
+    queue: Queue,
+    is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove every message of a queue that no consumer holds. They are gone for good."""
+    if not is_sure:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("nobody can be asked here; say --yes", param_hint="--yes")
+        typer.confirm(f"Remove every ready message of {printable(queue)} for good?", abort=True)
+    say(f"removed {_messages(broker.purge_queue(queue))} from {printable(queue)}")
+
+
+def _arguments(header: list[str] | None, match: Match | None) -> dict[str, Any] | None:
+    headers = parse_headers(header)
+    if match is None:
+        return headers
+    if headers is not None and "x-match" in headers:
+        raise typer.BadParameter(
+            "--match and --header x-match=… say the same thing twice", param_hint="--match"
+        )
+    return {"x-match": match.value, **(headers or {})}
+
+
+def _route(source: str, destination: str) -> str:
+    return f"{name_of(source).text} → {name_of(destination).text}"
+
+
+def _messages(number: int) -> str:
+    return "1 message" if number == 1 else f"{count(number)} messages"

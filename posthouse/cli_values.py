@@ -1,0 +1,63 @@
+"""What people type on the command line, turned into values: headers and durations.
+
+Pure. What cannot be understood is refused as wrong usage, with an example of what can.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import typer
+
+HEADER_HELP: Final = (
+    "NAME=TEXT, or NAME:=JSON for a number, true, false, null, a list or a map. May be repeated."
+)
+
+_UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_duration = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d)?")
+
+
+def parse_headers(items: list[str] | None) -> dict[str, Any] | None:
+    """The headers of `NAME=TEXT` and `NAME:=JSON` items; None when there are none, so that none are sent."""
+    if not items:
+        return None
+    headers: dict[str, Any] = {}
+    for item in items:
+        name, value = _parse_header(item)
+        if name in headers:
+            raise typer.BadParameter(f"the header {name!r} is given twice", param_hint="--header")
+        headers[name] = value
+    return headers
+
+
+def _parse_header(item: str) -> tuple[str, Any]:
+    # The first "=" decides, so that a name may hold ":" (but not end with it) and a value may hold anything.
+    name, equals, value = item.partition("=")
+    is_json = name.endswith(":")
+    name = name[:-1] if is_json else name
+    if not equals or not name:
+        raise typer.BadParameter(
+            f"{item!r} is no header; write NAME=TEXT (carrier=UA) or NAME:=JSON (cancelled:=true, hour:=7)",
+            param_hint="--header",
+        )
+    if not is_json:
+        return name, value
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(
+            f"the value of {name!r} is not JSON ({error}); write {name}={value} if it is meant as text",
+            param_hint="--header",
+        ) from None
+
+
+def parse_duration_s(text: str | float) -> float:
+    """Seconds of "5", "1.5", "200ms", "5s", "2m", "1h" or "1d"."""
+    found = _duration.fullmatch(str(text).strip())
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no duration; write seconds (5, 0.5) or a unit: 200ms, 5s, 2m, 1h, 1d"
+        )
+    return float(found[1]) * _UNITS_S[found[2] or "s"]

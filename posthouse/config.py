@@ -1,0 +1,87 @@
+"""What a broker is told when it starts: one frozen value, checked once, handed down.
+
+A file is TOML with the same names. Nothing here is read from the environment at import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, final
+
+import msgspec
+
+from posthouse.transport.errors import InvalidArgument
+from posthouse.transport.limits import Limits
+
+DEFAULT_LISTEN = "tcp://127.0.0.1:5670"
+
+
+@final
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of one broker. Sizes in bytes, times in milliseconds."""
+
+    data: str
+    """The data directory."""
+    listen: str = DEFAULT_LISTEN
+    """Where the door listens, `tcp://host:port`; port 0 picks a free one, an empty text means no door."""
+    body_bytes_max: int = 16 * 1024 * 1024
+    queue_memory_bytes_max: int = 64 * 1024 * 1024
+    """Bodies beyond this, per queue, are kept in the journal only."""
+    segment_bytes_max: int = 64 * 1024 * 1024
+    log: str = "auto"
+    """`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that rule every link."""
+        window = max(Limits().window_bytes, self.body_bytes_max)
+        return Limits(
+            body_bytes_max=self.body_bytes_max,
+            frame_bytes_max=self.body_bytes_max + 4 * 1024 * 1024,
+            window_bytes=window,
+        )
+
+    @classmethod
+    def load(cls, file: str | None = None, **given: Any) -> Config:
+        """A file's settings, overridden by those given that are not None. Raises InvalidArgument."""
+        settings: dict[str, Any] = {}
+        if file is not None:
+            try:
+                settings = tomllib.loads(Path(file).read_text())
+            except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise InvalidArgument(f"the configuration file {file} cannot be read: {error}") from error
+        settings |= {name: value for name, value in given.items() if value is not None}
+        settings.setdefault("data", default_data_directory())
+        try:
+            config = msgspec.convert(settings, cls)
+        except msgspec.ValidationError as error:
+            raise InvalidArgument(f"the configuration is wrong: {error}") from error
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raise InvalidArgument for a value out of range."""
+        if self.listen and not self.listen.startswith("tcp://"):
+            raise InvalidArgument(f"listen is {self.listen!r}; it has the form tcp://127.0.0.1:5670")
+        if self.log not in ("auto", "text", "json"):
+            raise InvalidArgument(f"log is {self.log!r}; it is one of auto, text, json")
+        if not 1024 <= self.body_bytes_max <= 512 * 1024 * 1024:
+            raise InvalidArgument(f"body_bytes_max is {self.body_bytes_max}; it is 1 KiB to 512 MiB")
+        if not 64 * 1024 <= self.segment_bytes_max <= 1024 * 1024 * 1024:
+            raise InvalidArgument(f"segment_bytes_max is {self.segment_bytes_max}; it is 64 KiB to 1 GiB")
+        if self.queue_memory_bytes_max < 1024 * 1024:
+            raise InvalidArgument(f"queue_memory_bytes_max is {self.queue_memory_bytes_max}; it is at least 1 MiB")
+
+
+def default_data_directory() -> str:
+    """$POSTHOUSE_DATA, else the platform's directory for a user's data."""
+    given = os.environ.get("POSTHOUSE_DATA")
+    if given:
+        return given
+    home = Path.home()
+    if sys.platform == "darwin":
+        return str(home / "Library" / "Application Support" / "posthouse")
+    return str(Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "posthouse")

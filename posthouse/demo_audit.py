@@ -1,0 +1,108 @@
+"""The audit of the demo: what the consumers of one queue wrote down, held against what the queue had to get.
+
+Pure. A consumer writes one entry per message it received, before it acks; the ledger of a queue reads the entries of
+all its consumers, the killed ones included. Nothing the broker says about itself is believed here.
+
+One entry, little endian:
+
+    0        4         8          12         16                24
+    +--------+---------+----------+----------+-----------------+
+    | number | attempt | checksum | 0        | received at     |   u32, u32, u32, u32, f64 (monotonic seconds)
+    +--------+---------+----------+----------+-----------------+
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Final, final
+
+_ENTRY: Final = struct.Struct("<IIIId")
+ENTRY_BYTES: Final = _ENTRY.size
+
+
+def pack_entry(number: int, attempt: int, checksum: int, received_at: float) -> bytes:
+    """One message received."""
+    return _ENTRY.pack(number, attempt, checksum, 0, received_at)
+
+
+@final
+class Ledger:
+    """What one queue handed out. `expected` maps the numbers it has to get to the checksums of their bodies."""
+
+    def __init__(self, expected: Mapping[int, int]) -> None:
+        self.expected = expected
+        self.entries = 0
+        self.flagged_duplicates = 0
+        """Received again, and marked as redelivered: allowed, wherever somebody crashed."""
+        self.unflagged_duplicates = 0
+        """Received again, and presented as new."""
+        self.damaged = 0
+        """The body is not the one that was published."""
+        self.unexpected = 0
+        """A message that this queue must not get."""
+        self.out_of_order = 0
+        """First deliveries to one consumer that came after a later message of the same publisher."""
+        self._received: set[int] = set()
+        self._last_first: dict[str, int] = {}
+        self._times: list[float] = []
+
+    def read(self, consumer: str, data: bytes) -> int:
+        """Take the whole entries at the start of `data`; returns the number of bytes taken.
+
+        A consumer that was killed may leave half an entry. It had not acked that message, so it does not count.
+        """
+        taken = len(data) - len(data) % ENTRY_BYTES
+        for number, attempt, checksum, _, received_at in _ENTRY.iter_unpack(memoryview(data)[:taken]):
+            self._enter(consumer, number, attempt, checksum)
+            self._times.append(received_at)
+        return taken
+
+    def _enter(self, consumer: str, number: int, attempt: int, checksum: int) -> None:
+        self.entries += 1
+        if number not in self.expected:
+            self.unexpected += 1
+            return
+        if checksum != self.expected[number]:
+            self.damaged += 1
+        if number in self._received:
+            if attempt > 1:
+                self.flagged_duplicates += 1
+            else:
+                self.unflagged_duplicates += 1
+        self._received.add(number)
+        if attempt == 1:
+            if number < self._last_first.get(consumer, 0):
+                self.out_of_order += 1
+            self._last_first[consumer] = number
+
+    @property
+    def received(self) -> int:
+        """Distinct messages received, of those expected."""
+        return len(self._received)
+
+    @property
+    def lost(self) -> int:
+        return len(self.expected) - len(self._received)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.lost
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing lost, nothing twice without a mark, nothing damaged, nothing astray, everything in order."""
+        faults = self.unflagged_duplicates + self.damaged + self.unexpected + self.out_of_order
+        return self.is_complete and not faults
+
+    def first_after(self, moment: float) -> float | None:
+        """When the first message after this moment was received."""
+        times = sorted(self._times)
+        index = bisect_left(times, moment)
+        return times[index] if index < len(times) else None
+
+    @property
+    def last_at(self) -> float:
+        """When the last message was received; 0.0 when there was none."""
+        return max(self._times, default=0.0)

@@ -1,0 +1,200 @@
+"""Publishing: what a program says about a message, and the pipelined publisher."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Final, Self, final
+
+import msgspec
+
+from posthouse.stream import Key, Stream
+from posthouse.transport import messages
+from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
+from posthouse.transport.limits import DEDUP_ID_BYTES_MAX, Limits
+from posthouse.transport.messages import NIL, Durability, Options
+from posthouse.transport.names import check_headers, check_name, check_routing_key
+from posthouse.wire_pump import Pump
+
+DURABILITIES: Final = {"sync": Durability.SYNC, "os": Durability.OS, "memory": Durability.MEMORY}
+WINDOW_DEFAULT: Final = 65_536
+WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
+"""What a publisher keeps unconfirmed at most, whatever its window of messages."""
+
+_OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority")
+_NOT_YET: Final = ("delay_s", "deliver_at", "schedule_key", "ttl_s", "priority")
+_PROPERTY_NAMES: Final = ("message_id", "correlation_id")
+
+
+def check_body(body: object, limits: Limits) -> bytes:
+    """The body as bytes. Raises InvalidArgument for another type or one over the limit."""
+    if not isinstance(body, bytes | bytearray | memoryview):
+        hint = "; encode it first" if isinstance(body, str) else ""
+        raise InvalidArgument(f"a body is bytes, not {type(body).__name__}{hint}")
+    data = bytes(body)
+    if len(data) > limits.body_bytes_max:
+        raise InvalidArgument(
+            f"a body of {len(data)} bytes is over this broker's limit of {limits.body_bytes_max} (body_bytes_max)"
+        )
+    return data
+
+
+def make_key(routing_key: str, headers: dict[str, Any] | None, options: dict[str, Any]) -> Key:
+    """What a message shares with its batch. Raises InvalidArgument for anything the protocol does not have."""
+    check_routing_key(routing_key)
+    checked = check_headers(headers)
+    raw = msgspec.Raw(messages.encode(checked)) if checked else NIL
+    return routing_key, raw, make_options(options) if options else None
+
+
+def make_options(given: dict[str, Any]) -> Options | None:
+    """Keyword arguments of `publish` as options; None when nothing was asked."""
+    for name in given:
+        if name in _NOT_YET:
+            if given[name] is not None:
+                raise InvalidArgument(f"{name} is not in this version of posthouse")
+        elif name not in _OPTION_NAMES and name not in _PROPERTY_NAMES:
+            raise InvalidArgument(f"publish has no argument {name!r}")
+    level = given.get("durability", "sync")
+    if level not in DURABILITIES:
+        raise InvalidArgument(f"durability is {level!r}; it is one of {', '.join(DURABILITIES)}")
+    texts = {name: given.get(name) for name in ("content_type", "reply_to", "dedup_id", *_PROPERTY_NAMES)}
+    for name, text in texts.items():
+        if text is not None and (not isinstance(text, str) or not 0 < len(text.encode()) <= DEDUP_ID_BYTES_MAX):
+            raise InvalidArgument(f"{name} is a text of 1 to {DEDUP_ID_BYTES_MAX} bytes, not {text!r}")
+    options = Options(
+        durability=DURABILITIES[level],
+        content_type=texts["content_type"],
+        reply_to=texts["reply_to"],
+        dedup_id=texts["dedup_id"],
+    )
+    return None if options == Options() else options
+
+
+@final
+class Publisher:
+    """Sends without waiting for each receipt. One thread at a time; order is kept per publisher."""
+
+    def __init__(self, pump: Pump, exchange: str, window: int, timeout_s: float) -> None:
+        check_name("exchange", exchange, may_be_empty=True)
+        if not isinstance(window, int) or not 1 <= window <= 1 << 20:
+            raise InvalidArgument(f"window is {window!r}; it is 1 to {1 << 20} messages")
+        self._pump = pump
+        self._lock = pump.lock
+        self._window = window
+        self._timeout_s = timeout_s
+        with pump.lock:
+            self._stream: Stream = pump.session.stream(exchange)
+        self._last: tuple[str, Any, Any] = ("", None, None)
+        self._key: Key = make_key("", None, {})
+        self._is_closed = False
+
+    def send(self, body: bytes, routing_key: str = "", headers: dict[str, Any] | None = None, **options: Any) -> int:
+        """Take one message; returns its number, from 1. Keywords as in `Broker.publish`.
+
+        Blocks only while the window is full. Raises InvalidArgument, OutcomeUnknown when the window stays full.
+        """
+        if type(body) is not bytes or len(body) > self._pump.session.limits.body_bytes_max:
+            body = check_body(body, self._pump.session.limits)
+        stream = self._stream
+        with self._lock:
+            if headers is not None or options or routing_key != self._last[0] or self._last[1] is not None:
+                self._key = make_key(routing_key, headers, options)
+                self._last = (routing_key, headers or options or None, None)
+            number = stream.add(body, self._key)
+            if options and (options.get("message_id") or options.get("correlation_id")):
+                stream.describe(options.get("message_id"), options.get("correlation_id"))
+            if stream.is_full or stream.is_quiet or (self._key[2] is not None and self._key[2].dedup_id):
+                self._close_batch()
+            elif not stream.has_been_left:
+                self._leave()
+            elif number & 63 == 0:
+                self._pump.wake_stand_in()
+        return number
+
+    def send_many(
+        self, bodies: list[bytes], routing_key: str = "", headers: dict[str, Any] | None = None, **options: Any
+    ) -> int:
+        """Take many messages that share everything but the body; returns the number of the last. Cheaper than `send`."""
+        limits = self._pump.session.limits
+        checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
+        if checked and max(map(len, checked)) > limits.body_bytes_max:
+            check_body(max(checked, key=len), limits)
+        key = make_key(routing_key, headers, options)
+        with self._lock:
+            self._last = ("", self, None)
+            self._key = key
+            for start in range(0, len(checked), 1_000):
+                self._stream.add_many(checked[start : start + 1_000], key)
+                self._close_batch()
+            return self._stream.next_seq - 1
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until everything sent so far is confirmed. Raises PublishError naming what was refused or is unknown."""
+        stream = self._stream
+        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        with self._lock:
+            stream.close_batch()
+            through = stream.next_seq - 1
+            self._pump.wait_until(lambda: stream.is_confirmed(through), deadline)
+            unknown = stream.unknown(through)
+            refused, stream.refused = stream.refused, []
+        if refused or unknown:
+            raise PublishError(refused, unknown)
+
+    def close(self) -> None:
+        """Flush and forget the stream."""
+        if not self._is_closed:
+            self._is_closed = True
+            try:
+                self.flush()
+            finally:
+                with self._lock:
+                    self._pump.session.drop_stream(self._stream)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._is_closed = True
+            with self._lock:
+                self._stream.close_batch()
+                self._pump.push()
+                self._pump.session.drop_stream(self._stream)
+
+    def _leave(self) -> None:
+        """The first message of a batch waits for a confirm, unless that has come meanwhile."""
+        self._pump.push()
+        if self._stream.is_quiet:
+            self._close_batch()
+        else:
+            self._stream.has_been_left = True
+            self._pump.wake_stand_in()
+
+    def _has_room(self, share: int) -> bool:
+        stream = self._stream
+        return (
+            stream.unconfirmed_messages <= self._window // share
+            and stream.unconfirmed_bytes <= WINDOW_BYTES_MAX // share
+        )
+
+    def _close_batch(self) -> None:
+        stream = self._stream
+        stream.close_batch()
+        self._pump.push()
+        if stream.failure is not None:
+            raise stream.failure
+        if not self._has_room(1):
+            deadline = time.monotonic() + self._timeout_s
+            if not self._pump.wait_until(lambda: self._has_room(2), deadline):
+                raise OutcomeUnknown(
+                    f"{stream.unconfirmed_messages} messages are unconfirmed and nothing moved for {self._timeout_s} s; "
+                    "they are kept and sent again when the broker answers"
+                )
+        if stream.unconfirmed_messages:
+            self._pump.wake_stand_in()

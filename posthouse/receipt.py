@@ -1,0 +1,31 @@
+"""What a publisher gets back."""
+
+from __future__ import annotations
+
+from typing import Final, Self, final
+
+import msgspec
+
+from posthouse.transport.messages import Durability, Receipt
+
+NAMES: Final = {Durability.SYNC: "sync", Durability.OS: "os", Durability.MEMORY: "memory"}
+
+
+@final
+class PublishReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """Every queue in `queues` has the message, at least as safe as `durability` says (sync, os or memory).
+
+    `queues` is empty when the exchange drops what nobody wants. `held`: it waits for a subscriber. `duplicate`: a
+    queue had seen its `dedup_id`. `scheduled_id`: of a delayed message.
+    """
+
+    queues: list[str]
+    durability: str
+    duplicate: bool = False
+    held: bool = False
+    scheduled_id: str | None = None
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> Self:
+        durability = NAMES[Durability(receipt.durability)]
+        return cls(queues=sorted(receipt.queues), durability=durability, duplicate=receipt.duplicate)

@@ -1,0 +1,226 @@
+"""The composition point: names every kind of actor, builds the tree, and runs it.
+
+Nothing else in the project imports both actors and the supervisor's process side. What a child needs is decided here
+and handed to it: its journal's directory, its limits, its sockets.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, final
+
+import msgspec
+
+import posthouse
+from posthouse import broker_file
+from posthouse.actors.actor import Actor, Context
+from posthouse.actors.cell import Cell
+from posthouse.actors.cell import Life as CellLife
+from posthouse.actors.door_loop import DoorLoop
+from posthouse.actors.exchange import ExchangeActor
+from posthouse.actors.loop import Loop, wall_ms
+from posthouse.actors.queue import QueueActor
+from posthouse.actors.registry import RegistryActor
+from posthouse.broker_file import BrokerFile
+from posthouse.config import Config
+from posthouse.log import Log
+from posthouse.supervisor import exit_codes
+from posthouse.supervisor.atomic_file import replace_file
+from posthouse.supervisor.child_spec import ChildSpec, GroupSpec, Life, RestartIntensity, Strategy
+from posthouse.supervisor.data_directory import DataDirectory, socket_path
+from posthouse.supervisor.disk import RealDisk
+from posthouse.supervisor.effects import Event, EventKind
+from posthouse.supervisor.journal import Journal, JournalSettings
+from posthouse.supervisor.supervisor import Callbacks, Supervisor
+from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked, Refused
+from posthouse.transport.messages import QueueSpec
+from posthouse.transport.sockets import Sockets
+
+JOURNAL_LOCK_WAIT_S: Final = 5.0
+"""After a kill of everything, the last holders of a journal die within milliseconds of the supervisor."""
+
+FEW: Final = RestartIntensity(max_restarts=10, period_s=60.0)
+MANY: Final = RestartIntensity(max_restarts=20, period_s=60.0)
+
+
+def serve(config: Config, *, out: Callable[[str], None] = print) -> int:
+    """Run a broker until it is told to stop; returns the exit code. Raises Refused, DiskFault before it starts."""
+    with DataDirectory.open(config.data) as directory:
+        broker = Broker(config, directory, out)
+        return broker.run()
+
+
+@final
+class Broker:
+    """One run of a broker in one data directory."""
+
+    def __init__(self, config: Config, directory: DataDirectory, out: Callable[[str], None]) -> None:
+        self._config = config
+        self._directory = directory
+        self._out = out
+        self._boot = secrets.token_hex(8)
+        self._log = Log.make(config.log)
+        self._started_at = time.time()
+        self._registry = ("", 0)
+        self._listen = ""
+        self._is_ready = False
+        self._is_announced = False
+
+    def run(self) -> int:
+        callbacks = Callbacks(on_up=self._up, on_announce=self._announced, on_event=self._event)
+        try:
+            return Supervisor(self._tree(), self._directory, callbacks).run()
+        finally:
+            try:
+                os.unlink(self._broker_file)
+            except FileNotFoundError:
+                pass
+
+    # ---- the tree: started downwards, stopped upwards ----
+
+    def _tree(self) -> GroupSpec:
+        edge: tuple[ChildSpec, ...] = ()
+        if self._config.listen:
+            edge = (ChildSpec("door", "door", self._run_door),)
+        return GroupSpec(
+            "broker",
+            Strategy.ONE_FOR_ONE,
+            FEW,
+            (
+                ChildSpec("registry", "registry", self._run_registry),
+                GroupSpec("queues", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_queue, quarantines=True),
+                GroupSpec("exchanges", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_exchange, quarantines=True),
+                GroupSpec("edge", Strategy.ONE_FOR_ONE, MANY, edge, quarantines=True),
+            ),
+        )
+
+    def _make_queue(self, kind: str, actor_id: str, arguments: bytes) -> ChildSpec:
+        spec = msgspec.msgpack.decode(arguments, type=QueueSpec)
+        memory = self._config.queue_memory_bytes_max
+
+        def make(context: Context) -> Actor:
+            return QueueActor(context, spec, memory_bytes_max=memory)
+
+        journal = self._queue_journal(spec) if spec.durable else None
+        return ChildSpec(actor_id, kind, lambda life: self._run_cell(life, make, journal))
+
+    def _make_exchange(self, kind: str, actor_id: str, arguments: bytes) -> ChildSpec:
+        name = arguments.decode()
+
+        def make(context: Context) -> Actor:
+            return ExchangeActor(context, name)
+
+        return ChildSpec(actor_id, kind, lambda life: self._run_cell(life, make, None))
+
+    # ---- in the children ----
+
+    def _run_registry(self, life: Life) -> int:
+        def make(context: Context) -> Actor:
+            return RegistryActor(context, boot=self._boot, remove_journal=self._remove_journal)
+
+        return self._run_cell(life, make, self._directory.journal_directory("registry"))
+
+    def _run_door(self, life: Life) -> int:
+        sockets = Sockets(self._config.limits)
+        sockets.serve(self._listen or self._config.listen)
+        code = DoorLoop(life, sockets).run()
+        sockets.close()
+        return code
+
+    def _run_cell(self, life: Life, make: Callable[[Context], Actor], journal_directory: str | None) -> int:
+        try:
+            journal = None if journal_directory is None else self._open_journal(life, journal_directory)
+            sockets = Sockets(self._config.limits)
+            sockets.serve("ipc://" + socket_path(life.run_directory, life.id, life.generation))
+            cell = Cell(
+                CellLife(life.id, life.generation),
+                make,
+                limits=self._config.limits,
+                source=random.Random(secrets.randbits(64)),
+                journal=journal,
+            )
+            code = Loop(cell, life, sockets).run()
+            if journal is not None:
+                journal.close()
+            sockets.close()
+            return code
+        except JournalCorrupt as error:
+            print(f"{life.id}: {error}", file=sys.stderr, flush=True)
+            return exit_codes.JOURNAL_CORRUPT
+        except DiskFault as error:
+            print(f"{life.id}: {error}", file=sys.stderr, flush=True)
+            return exit_codes.STORAGE_FAULT
+
+    def _open_journal(self, life: Life, directory: str) -> Journal:
+        settings = JournalSettings(segment_bytes_max=self._config.segment_bytes_max)
+        deadline = time.monotonic() + JOURNAL_LOCK_WAIT_S
+        disk = RealDisk()
+        while True:
+            try:
+                return Journal.open(
+                    disk, directory, generation=life.generation, settings=settings, now_ms=wall_ms
+                )
+            except JournalLocked:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+
+    def _queue_journal(self, spec: QueueSpec) -> str:
+        return self._directory.journal_directory(f"queue:{spec.name}:{spec.serial}")
+
+    def _remove_journal(self, spec: QueueSpec) -> None:
+        """The queue is deleted, its actor has stopped, and the deletion is durable."""
+        shutil.rmtree(self._queue_journal(spec), ignore_errors=True)
+
+    # ---- told by the supervisor ----
+
+    def _up(self, actor_id: str, generation: int, endpoint: str) -> None:
+        if actor_id == "registry":
+            self._registry = (endpoint, generation)
+        elif actor_id == "door":
+            self._listen = endpoint
+        else:
+            return
+        self._write_broker_file()
+        self._say_ready()
+
+    def _announced(self, actor_id: str, text: str) -> None:
+        self._is_announced = True
+        self._say_ready()
+
+    def _say_ready(self) -> None:
+        has_door = bool(self._listen) or not self._config.listen
+        if self._is_announced and has_door and not self._is_ready:
+            self._is_ready = True
+            self._out(" ".join(["ready", *filter(None, [self._listen]), f"ipc://{self._directory.path}"]))
+
+    def _event(self, event: Event) -> None:
+        self._log.event(event)
+        if event.kind is EventKind.QUARANTINED and event.id == "door" and not self._is_ready:
+            self._log.error(f"cannot listen on {self._config.listen}; is another broker running? see --listen")
+
+    @property
+    def _broker_file(self) -> str:
+        return os.path.join(self._directory.path, "run", broker_file.NAME)
+
+    def _write_broker_file(self) -> None:
+        endpoint, generation = self._registry
+        file = BrokerFile(
+            pid=os.getpid(),
+            registry=endpoint,
+            generation=generation,
+            listen=self._listen,
+            version=posthouse.__version__,
+            data=self._directory.path,
+            started_at=self._started_at,
+        )
+        replace_file(self._broker_file, msgspec.json.encode(file))
+
+
+__all__ = ["Broker", "Refused", "serve"]

@@ -1,0 +1,337 @@
+"""A client's side of everything, without a socket or a clock: links, directory, requests, streams, subscriptions.
+
+The shells (`client.py`, `aio.py`) and the simulator drive the same code: frames and time in, frames out. It survives
+restarts of the broker: a new life of an actor gets its unconfirmed batches again, its consumers are opened again, its
+unanswered requests are asked again.
+
+Routes: directly to each actor over ipc, or all of them through one door over tcp; only `_route_of` knows which.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import msgspec
+
+from posthouse.stream import Stream
+from posthouse.subscription import Subscription
+from posthouse.transport import messages
+from posthouse.transport.errors import PosthouseError, Refused, UnknownExchange, UnknownQueue, from_wire
+from posthouse.transport.limits import Limits
+from posthouse.transport.links import Arrived, Ended, Identity, Link, Links, Opened, Route
+from posthouse.transport.messages import (
+    ActorDown,
+    ActorUp,
+    Batch,
+    Cancel,
+    ConsumerCancelled,
+    Deliver,
+    Failed,
+    Locate,
+    Message,
+    Receipt,
+    Reply,
+)
+from posthouse.transport.names import actor_of_exchange, actor_of_queue
+
+REGISTRY: Final = "registry"
+DOOR_ROUTE: Final = b"door"
+TICK_MS: Final = 100
+
+
+@final
+class Call:
+    """A request on its way."""
+
+    __slots__ = ("error", "is_done", "make", "number", "result", "target")
+
+    def __init__(self, number: int, target: str, make: Callable[[int], Message]) -> None:
+        self.number = number
+        self.target = target
+        self.make = make
+        self.is_done = False
+        self.result: msgspec.Raw | None = None
+        self.error: PosthouseError | None = None
+
+    def finish(self, result: msgspec.Raw | None, error: PosthouseError | None) -> None:
+        self.is_done = True
+        self.result = result
+        self.error = error
+
+
+@final
+class Session:
+    """One client of one broker."""
+
+    def __init__(
+        self, name: str, *, limits: Limits, source: random.Random, wall_ms: Callable[[], int], is_behind_door: bool
+    ) -> None:
+        self.limits = limits
+        self.client_id = source.getrandbits(62) | 1
+        self.links = Links(Identity(0, self.client_id, name), limits, source)
+        self.to_connect: list[tuple[bytes, str]] = []
+        self.to_disconnect: list[bytes] = []
+        self._random = source
+        self._wall_ms = wall_ms
+        self._is_behind_door = is_behind_door
+        self._routes: dict[str, bytes] = {}
+        self._calls: dict[int, Call] = {}
+        self._streams: dict[int, Stream] = {}
+        self._subscriptions: dict[tuple[str, int], Subscription] = {}
+        self._gotten: dict[str, Subscription] = {}
+        self._last_number = 0
+        self._next_tick_ms = 0
+        self.registry = self.links.open(REGISTRY)
+
+    # ---- facts ----
+
+    def registry_at(self, generation: int, endpoint: str, now_ms: int) -> None:
+        """The registry's life is known. Behind a door, generation 0: whichever answers."""
+        self._reach(REGISTRY, generation, endpoint, now_ms)
+
+    def frame(self, route: Route, frame: bytes | memoryview, now_ms: int) -> None:
+        self.links.receive(route, frame, now_ms)
+        if self.links.events:
+            self._handle_events(now_ms)
+
+    def disconnected(self, route: bytes) -> None:
+        """A connection broke."""
+        self.links.unreachable(route)
+        self._handle_events(0)
+
+    def tick(self, now_ms: int) -> None:
+        """Time has passed. Cheap to call often."""
+        if now_ms >= self._next_tick_ms:
+            self._next_tick_ms = now_ms + TICK_MS
+            self.links.tick(now_ms)
+            self._handle_events(now_ms)
+
+    def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
+        """Settlements and everything else that may leave now."""
+        for subscription in self._subscriptions.values():
+            if subscription.unsettled:
+                self._settle(subscription)
+        for subscription in self._gotten.values():
+            if subscription.unsettled:
+                self._settle(subscription)
+        return self.links.flush(now_ms)
+
+    # ---- requests ----
+
+    def call(self, target: str, make: Callable[[int], Message]) -> Call:
+        """Ask an actor; `make` gets the request's number. The call is done when it says so."""
+        call = Call(self._number(), target, make)
+        self._calls[call.number] = call
+        link = self._link(target)
+        if link.survives or link.state.value == "open":
+            self._send(link, make(call.number))
+        return call
+
+    def forget(self, call: Call) -> None:
+        """Its deadline passed."""
+        self._calls.pop(call.number, None)
+
+    # ---- publishing ----
+
+    def stream(self, exchange: str) -> Stream:
+        """A new stream to an exchange."""
+        link = self._link(actor_of_exchange(exchange))
+
+        def forward(encoded: bytes, count: int) -> None:
+            self.links.send(link, encoded, len(encoded), count)
+
+        stream = Stream(self._random.getrandbits(62) | 1, exchange, forward, self._wall_ms)
+        self._streams[stream.number] = stream
+        return stream
+
+    def streams(self) -> list[Stream]:
+        """Streams that are in use."""
+        return list(self._streams.values())
+
+    def drop_stream(self, stream: Stream) -> None:
+        self._streams.pop(stream.number, None)
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing published is unconfirmed and nothing waits to be sent."""
+        quiet = all(stream.is_quiet and not stream.has_open_batch for stream in self._streams.values())
+        return quiet and all(not link.sender.has_backlog for link in self.links.all_opened())
+
+    # ---- consuming ----
+
+    def subscribe(self, queue: str, prefetch: int, *, auto_ack: bool, exclusive: bool) -> tuple[Subscription, Call]:
+        """Open a consumer; it is open when the call is done."""
+        subscription = Subscription(queue, self._number(), prefetch, auto_ack=auto_ack, exclusive=exclusive)
+        self._subscriptions[queue, subscription.number] = subscription
+        call = self.call(actor_of_queue(queue), subscription.open)
+        return subscription, call
+
+    def unsubscribe(self, subscription: Subscription) -> Call:
+        """Close a consumer after its settlements; what it has not settled returns to the queue."""
+        self._settle(subscription)
+        self._subscriptions.pop((subscription.queue, subscription.number), None)
+        return self.call(actor_of_queue(subscription.queue), lambda number: Cancel(number, subscription.number))
+
+    def getter(self, queue: str, *, auto_ack: bool) -> Subscription:
+        """The consumer 0 of a queue, for single messages."""
+        subscription = self._gotten.get(queue)
+        if subscription is None:
+            subscription = self._gotten[queue] = Subscription(queue, 0, 1, auto_ack=auto_ack, exclusive=False)
+        subscription.auto_ack = auto_ack
+        return subscription
+
+    # ---- events ----
+
+    def _handle_events(self, now_ms: int) -> None:
+        links = self.links
+        while links.events:
+            events, links.events = links.events, []
+            for event in events:
+                if isinstance(event, Arrived):
+                    self._arrived(event, now_ms)
+                elif isinstance(event, Opened):
+                    self._opened(event.link)
+                elif isinstance(event, Ended):
+                    self._ended(event)
+
+    def _arrived(self, arrived: Arrived, now_ms: int) -> None:
+        link = arrived.link
+        for piece in arrived.pieces:
+            message = messages.decode(piece)
+            match message:
+                case Deliver(consumer):
+                    self._deliver(link, consumer, message)
+                case Receipt(number):
+                    stream = self._streams.get(number)
+                    if stream is not None:
+                        stream.receipt(message)
+                case Reply(number, result):
+                    self._answered(number, result, None)
+                case Failed(number, code, text):
+                    self._answered(number, None, from_wire(code, text))
+                case ActorUp(actor, generation, endpoint):
+                    self._reach(actor, generation, endpoint, now_ms)
+                case ActorDown(actor, _, state, reason):
+                    self._lost(actor, state, reason)
+                case ConsumerCancelled(consumer, code, text):
+                    subscription = self._subscriptions.pop((_queue_of(link), consumer), None)
+                    if subscription is not None:
+                        subscription.fail(from_wire(code, text))
+                case _:
+                    links_text = f"a client does not understand {type(message).__name__}"
+                    self.links.violate(link, links_text)
+                    return
+        self.links.settle(arrived)
+
+    def _opened(self, link: Link) -> None:
+        if link is self.registry:
+            for other in self.links.all_opened():
+                if other is not link:
+                    self._locate(other.target)
+            return
+        if link.survives:
+            return
+        queue = _queue_of(link)
+        asked = [call for call in self._calls.values() if call.target == link.target]
+        for subscription in list(self._subscriptions.values()):
+            if subscription.queue == queue and not self._is_being_opened(subscription):
+                self.call(link.target, subscription.open)
+        for call in asked:
+            self._send(link, call.make(call.number))
+
+    def _is_being_opened(self, subscription: Subscription) -> bool:
+        return any(call.make == subscription.open for call in self._calls.values())
+
+    def _ended(self, ended: Ended) -> None:
+        link = ended.link
+        if link.state.value == "closed" and ended.code not in ("actor_down", "unreachable", "unknown_session"):
+            error = from_wire(ended.code, ended.text)
+            self._fail(link.target, error)
+
+    def _lost(self, actor: str, state: str, reason: str) -> None:
+        self.links.peer_down(actor, reason)
+        if state != "unknown":
+            return
+        kind, _, name = actor.partition(":")
+        error = UnknownQueue(f"there is no queue {name!r}") if kind == "queue" else None
+        self._fail(actor, error or UnknownExchange(f"there is no exchange {name!r}"))
+
+    def _fail(self, target: str, error: PosthouseError) -> None:
+        """Whatever waits for this actor will never be answered."""
+        for call in [call for call in self._calls.values() if call.target == target]:
+            self._answered(call.number, None, error)
+        kind, _, name = target.partition(":")
+        if kind == "queue":
+            for key in [key for key in self._subscriptions if key[0] == name]:
+                self._subscriptions.pop(key).fail(error)
+        elif isinstance(error, Refused):
+            for stream in self._streams.values():
+                if stream.exchange == name:
+                    stream.fail(error)
+        link = self.links.open(target)
+        if link is not self.registry:
+            self.links.close(link)
+
+    def _deliver(self, link: Link, consumer: int, delivery: Deliver) -> None:
+        queue = _queue_of(link)
+        subscription = self._subscriptions.get((queue, consumer)) if consumer else self._gotten.get(queue)
+        if subscription is not None:
+            subscription.deliver(delivery)
+
+    def _answered(self, number: int, result: msgspec.Raw | None, error: PosthouseError | None) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            call.finish(result, error)
+
+    # ---- ways to the actors ----
+
+    def _link(self, target: str) -> Link:
+        is_new = not self.links.is_open(target)
+        link = self.links.open(target, survives=not target.startswith("queue:"))
+        if is_new:
+            self._locate(target)
+        return link
+
+    def _locate(self, target: str) -> None:
+        self._send(self.registry, Locate(self._number(), target))
+
+    def _reach(self, actor: str, generation: int, endpoint: str, now_ms: int) -> None:
+        if not self.links.is_open(actor):
+            return
+        if self._is_behind_door:
+            self.links.peer_up(actor, generation, DOOR_ROUTE, now_ms)
+            return
+        route = f"{actor}/{generation}".encode()
+        old = self._routes.get(actor)
+        if old is not None and old != route:
+            self.to_disconnect.append(old)
+        self._routes[actor] = route
+        self.to_connect.append((route, endpoint))
+        self.links.peer_up(actor, generation, route, now_ms)
+
+    def _send(self, link: Link, message: Message | Batch) -> None:
+        encoded = messages.encode(message)
+        self.links.send(link, encoded, len(encoded))
+
+    def _settle(self, subscription: Subscription) -> None:
+        link = self._link(actor_of_queue(subscription.queue))
+        for settle in subscription.take_settlements():
+            self._send(link, settle)
+
+    def _number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
+
+def _queue_of(link: Link) -> str:
+    return link.target.partition(":")[2]
+
+
+def result_of(call: Call, kind: Any) -> Any:
+    """The decoded answer of a finished call. Raises the error it ended with."""
+    if call.error is not None:
+        raise call.error
+    assert call.result is not None
+    return msgspec.msgpack.decode(call.result, type=kind)

@@ -1,0 +1,164 @@
+"""A stream: what one publisher sends to one exchange, numbered, batched and confirmed.
+
+Pure but for the wall clock it is given. It sends at once when nothing is unconfirmed, and coalesces while a confirm is outstanding, up to a limit of
+bytes and messages; so a lone message does not wait and a flood travels in large batches, with no timer. The numbers
+count from 1 in the order of `add`, never skip, and are how queues recognise what was sent twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, final
+
+import msgspec
+
+from posthouse.transport import messages
+from posthouse.transport.batch import Properties, pack_lengths
+from posthouse.transport.errors import Refused, from_wire
+from posthouse.transport.limits import BATCH_BYTES_TARGET
+from posthouse.transport.messages import Batch, Options, Receipt
+
+BATCH_MESSAGES_TARGET: Final = 1_000
+
+Key = tuple[str, msgspec.Raw, Options | None]
+"""What the messages of a batch share: routing key, encoded headers, options."""
+
+
+@final
+class Stream:
+    """The sending side of one publisher."""
+
+    def __init__(
+        self, number: int, exchange: str, forward: Callable[[bytes, int], None], wall_ms: Callable[[], int]
+    ) -> None:
+        self.number = number
+        self.exchange = exchange
+        self.next_seq = 1
+        self.refused: list[tuple[int, Refused]] = []
+        self.failure: Refused | None = None
+        self.has_been_left = False
+        """The open batch is known to the stand-in, which will send it if the application does not."""
+        self.waiters: dict[int, Receipt | None] = {}
+        self._forward = forward
+        self._wall_ms = wall_ms
+        self._key: Key | None = None
+        self._bodies: list[bytes] = []
+        self._bytes = 0
+        self._properties: Properties | None = None
+        self._unconfirmed: dict[int, tuple[int, int]] = {}
+        self.unconfirmed_messages = 0
+        self.unconfirmed_bytes = 0
+
+    def add(self, body: bytes, key: Key) -> int:
+        """Take one message; returns its number. The batch it goes into is closed when it is full."""
+        if key is not self._key and key != self._key:
+            self.close_batch()
+            self._key = key
+        self._bodies.append(body)
+        self._bytes += len(body)
+        number = self.next_seq
+        self.next_seq = number + 1
+        return number
+
+    def add_many(self, bodies: list[bytes], key: Key) -> None:
+        """Take many messages at once as a batch of their own."""
+        self.close_batch()
+        self._key = key
+        self._bodies = bodies
+        self.next_seq += len(bodies)
+
+    def describe(self, message_id: str | None, correlation_id: str | None) -> None:
+        """Give the message just added its own identifiers."""
+        if self._properties is None:
+            self._properties = []
+        missing = len(self._bodies) - 1 - len(self._properties)
+        self._properties += [None] * missing
+        self._properties.append((message_id, correlation_id))
+
+    @property
+    def is_full(self) -> bool:
+        """The open batch has reached its limit."""
+        return len(self._bodies) >= BATCH_MESSAGES_TARGET or self._bytes >= BATCH_BYTES_TARGET
+
+    @property
+    def has_open_batch(self) -> bool:
+        return bool(self._bodies)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing is on its way, so a message may go at once."""
+        return self.unconfirmed_messages == 0
+
+    def close_batch(self) -> None:
+        """Hand the open batch to the link."""
+        bodies = self._bodies
+        if not bodies:
+            return
+        assert self._key is not None
+        routing_key, headers, options = self._key
+        count = len(bodies)
+        first_seq = self.next_seq - count
+        properties: memoryview | None = None
+        if self._properties is not None:
+            self._properties += [None] * (count - len(self._properties))
+            properties = memoryview(messages.encode(self._properties))
+        payload = bodies[0] if count == 1 else b"".join(bodies)
+        batch = Batch(
+            exchange=self.exchange,
+            routing_key=routing_key,
+            stream=self.number,
+            first_seq=first_seq,
+            count=count,
+            published_ms=self._wall_ms(),
+            headers=headers,
+            lengths=pack_lengths([len(body) for body in bodies]),
+            bodies=memoryview(payload),
+            properties=properties,
+            options=options,
+        )
+        self._bodies = []
+        self._bytes = 0
+        self._properties = None
+        self.has_been_left = False
+        self._unconfirmed[first_seq] = (count, len(payload))
+        self.unconfirmed_messages += count
+        self.unconfirmed_bytes += len(payload)
+        self._forward(messages.encode(batch), count)
+
+    def receipt(self, receipt: Receipt) -> None:
+        """A range is decided. It may span several batches; one that was decided before is passed over."""
+        next_seq, end = receipt.first_seq, receipt.first_seq + receipt.count
+        while next_seq < end:
+            batch = self._unconfirmed.pop(next_seq, None)
+            if batch is None:
+                return
+            count, size = batch
+            self.unconfirmed_messages -= count
+            self.unconfirmed_bytes -= size
+            if receipt.code is not None:
+                error = from_wire(receipt.code, receipt.text)
+                assert isinstance(error, Refused)
+                self.refused += [(number, error) for number in range(next_seq, next_seq + count)]
+            next_seq += count
+        for number in [number for number in self.waiters if receipt.first_seq <= number < end]:
+            self.waiters[number] = receipt
+
+    def fail(self, error: Refused) -> None:
+        """The exchange does not exist any more: everything outstanding is refused."""
+        self.failure = error
+        for first, (count, _) in self._unconfirmed.items():
+            self.refused += [(number, error) for number in range(first, first + count)]
+        self._unconfirmed.clear()
+        self.unconfirmed_messages = 0
+        self.unconfirmed_bytes = 0
+
+    def is_confirmed(self, through: int) -> bool:
+        """Everything up to this number is decided."""
+        return not self.unconfirmed_messages or next(iter(self._unconfirmed)) > through
+
+    def unknown(self, through: int) -> list[int]:
+        """Numbers up to this one that are not decided."""
+        open_ones: list[Any] = []
+        for first, (count, _) in self._unconfirmed.items():
+            open_ones += range(first, min(first + count, through + 1))
+        return open_ones

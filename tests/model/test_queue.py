@@ -1,0 +1,372 @@
+"""The queue core beside a naive model, through every order of facts, with crashes and journal trims in between."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from posthouse.actors import queue_records
+from posthouse.actors.queue_effects import Delivery, StoreOutcome
+from posthouse.actors.queue_records import Kind
+from posthouse.actors.queue_state import QueueState
+from posthouse.actors.stored_batch import Bytes
+from posthouse.transport import messages
+from posthouse.transport.batch import slice_batch
+from posthouse.transport.messages import Batch, Outcome, QueueSpec
+from tests.support.queue_model import Holder, QueueModel
+from tests.support.queue_samples import sample_batch
+
+SPEC = QueueSpec(name="ewr")
+SESSIONS = st.integers(1, 2)
+NUMBERS = st.integers(0, 2)
+NAMES = st.tuples(SESSIONS, NUMBERS)
+CLIENT = 9
+
+Record = tuple[int, int, bytes]
+
+
+def spread(ranges: list[tuple[int, int]]) -> list[int]:
+    """Ranges as single offsets."""
+    return [offset for first, last in ranges for offset in range(first, last + 1)]
+
+
+def rebuilt(records: list[Record]) -> QueueState:
+    """A queue as a restart finds it."""
+    state = QueueState(SPEC)
+    for position, kind, payload in records:
+        state.replay.record(position, kind, payload)
+    return state
+
+
+def contents(state: QueueState) -> dict[int, tuple[int, bytes]]:
+    """Offset → (attempt, body) of everything in the queue, message by message."""
+    found: dict[int, tuple[int, bytes]] = {}
+    for piece in state.peek(10_000):
+        assert piece.entry.batch is not None
+        part = slice_batch(piece.entry.batch, piece.start, piece.stop)
+        size = part.bodies.nbytes // part.count
+        for index in range(part.count):
+            body = bytes(part.bodies[index * size : (index + 1) * size])
+            found[piece.first_offset + index] = (piece.attempt, body)
+    return found
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Facts go to both; whatever the core answers is checked against the model, then done to the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = QueueState(SPEC)
+        self.model = QueueModel()
+        self.prefetch: dict[Holder, int | None] = {}
+        self.records: list[Record] = []
+        self.everything: list[Record] = []
+        self.next_seq = {1: 1, 2: 1}
+
+    # ---- the shell's part ----
+
+    def journal(self, kind: Kind, *parts: Bytes) -> int:
+        position = self.everything[-1][0] + 1 if self.everything else 1
+        record = (position, int(kind), b"".join(parts))
+        self.records.append(record)
+        self.everything.append(record)
+        return position
+
+    def journal_ranges(self, kind: Kind, ranges: list[tuple[int, int]]) -> None:
+        if ranges:
+            self.journal(kind, queue_records.encode_ranges(ranges))
+
+    # ---- messages come in ----
+
+    @rule(stream=st.integers(1, 2), count=st.integers(1, 5), is_journaled=st.booleans())
+    def store(self, stream: int, count: int, is_journaled: bool) -> None:
+        self.store_from(stream, self.next_seq[stream], count, is_journaled)
+
+    @rule(stream=st.integers(1, 2), back=st.integers(1, 6), count=st.integers(1, 5))
+    def store_again(self, stream: int, back: int, count: int) -> None:
+        """A link sends again, perhaps more than before. What is new gets stored, the rest is not."""
+        self.store_from(stream, max(1, self.next_seq[stream] - back), count, True)
+
+    def store_from(self, stream: int, first_seq: int, count: int, is_journaled: bool) -> None:
+        batch, raw = sample_batch(count, first_seq, stream)
+        result = self.state.store(batch, raw, now_ms=0)
+        seen = self.model.streams.get(stream, 0)
+        last_seq = first_seq + count - 1
+        self.next_seq[stream] = max(self.next_seq[stream], last_seq + 1)
+        if last_seq <= seen:
+            assert result.outcome is StoreOutcome.RESENT
+            return
+        assert result.outcome is StoreOutcome.STORED
+        assert result.entry is not None
+        assert result.entry.raw is not None
+        fresh = max(first_seq, seen + 1)
+        assert result.first_offset == self.model.store(stream, fresh, last_seq + 1 - fresh, is_journaled)
+        if is_journaled:
+            record = queue_records.encode_store(result.first_offset, result.entry.raw)
+            self.state.placed(result.first_offset, self.journal(Kind.STORE, *record))
+
+    # ---- consumers ----
+
+    @rule(session=SESSIONS, number=st.integers(1, 2), prefetch=st.integers(1, 6), auto_ack=st.booleans())
+    def add_consumer(self, session: int, number: int, prefetch: int, auto_ack: bool) -> None:
+        if (session, number) not in self.prefetch:
+            self.state.add_consumer(session, number, CLIENT, "program", prefetch, auto_ack)
+            self.prefetch[session, number] = None if auto_ack else prefetch
+
+    @rule(name=NAMES)
+    def remove_consumer(self, name: Holder) -> None:
+        requeued = self.state.remove_consumer(*name)
+        assert spread(requeued) == self.model.held(name)
+        self.model.release(spread(requeued))
+        self.prefetch.pop(name, None)
+
+    @rule(session=SESSIONS)
+    def remove_session(self, session: int) -> None:
+        requeued = spread(self.state.remove_session(session))
+        assert requeued == sorted(o for number in range(3) for o in self.model.held((session, number)))
+        self.model.release(requeued)
+        for name in [name for name in self.prefetch if name[0] == session]:
+            del self.prefetch[name]
+
+    # ---- messages go out ----
+
+    @rule()
+    def dispatch(self) -> None:
+        self.take_out(self.state.dispatch())
+        hungry = [
+            name
+            for name, prefetch in self.prefetch.items()
+            if prefetch is None or len(self.model.held(name)) < prefetch
+        ]
+        assert not (self.model.ready() and hungry)
+
+    @rule(session=SESSIONS, auto_ack=st.booleans())
+    def get_one(self, session: int, auto_ack: bool) -> None:
+        delivery = self.state.get_one(session, CLIENT, auto_ack)
+        if delivery is None:
+            assert not self.model.ready()
+            return
+        assert (delivery.session, delivery.consumer, delivery.count) == (session, 0, 1)
+        assert delivery.settled == auto_ack
+        self.take_out([delivery])
+
+    def take_out(self, deliveries: list[Delivery]) -> None:
+        """Check each delivery message by message, in order; then write down what a shell writes down."""
+        delivered, settled = [], []
+        for delivery in deliveries:
+            offsets = range(delivery.first_offset, delivery.first_offset + delivery.count)
+            name = (delivery.session, delivery.consumer)
+            assert list(offsets) == self.model.ready()[: delivery.count]
+            assert delivery.first_offset == delivery.entry.first_offset + delivery.start
+            assert delivery.start + delivery.count <= delivery.entry.count
+            self.model.deliver(offsets, name)
+            assert {self.model.messages[offset].times for offset in offsets} == {delivery.attempt}
+            prefetch = self.prefetch.get(name)
+            assert prefetch is None or len(self.model.held(name)) <= prefetch
+            pair = (offsets[0], offsets[-1])
+            if delivery.entry.position is not None:
+                delivered.append(pair)
+            if delivery.settled:
+                self.model.settle(list(offsets))
+                settled.append(pair)
+        self.journal_ranges(Kind.DELIVERED, delivered)
+        self.journal_ranges(Kind.SETTLED, settled)
+
+    @rule(
+        name=NAMES,
+        outcome=st.sampled_from(Outcome),
+        requeue=st.booleans(),
+        wanted=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), min_size=1, max_size=4),
+    )
+    def settle(self, name: Holder, outcome: Outcome, requeue: bool, wanted: list[tuple[int, int]]) -> None:
+        """Any ranges near what is alive, overlapping or stale as they come."""
+        lowest = min(self.model.messages, default=1)
+        pairs = [(lowest + start, lowest + start + length) for start, length in wanted]
+        mine = sorted(set(spread(pairs)) & set(self.model.held(name)))
+        result = self.state.settle(*name, outcome, [offset for pair in pairs for offset in pair], requeue)
+        assert result.unknown == len(spread(pairs)) - len(mine)
+        if outcome is Outcome.NACK and requeue:
+            assert sorted(spread(result.requeued)) == mine
+            assert not result.settled
+            self.model.release(mine)
+            return
+        assert sorted(spread(result.settled)) == mine
+        assert not result.requeued
+        rejected = [] if outcome is Outcome.ACK else mine
+        assert sorted(o for r in result.rejected for o in range(r[0], r[0] + r.stop - r.start)) == rejected
+        self.model.settle(mine)
+        self.journal_ranges(Kind.REJECTED if rejected else Kind.SETTLED, result.settled)
+
+    @rule()
+    def purge(self) -> None:
+        purged = self.state.purge()
+        assert spread(purged) == self.model.ready()
+        self.model.settle(spread(purged))
+        self.journal_ranges(Kind.PURGED, purged)
+
+    # ---- the journal ----
+
+    @rule()
+    def sync(self) -> None:
+        """From here a crash loses nothing of what was written so far."""
+        self.synced_to = len(self.everything)
+        self.synced_model = copy.deepcopy(self.model.after_crash())
+
+    @rule()
+    def rotate(self) -> None:
+        """A new segment: a mark at its head, what is old and alive copied after it, then the old records go."""
+        head = self.journal(Kind.MARK, queue_records.encode_mark(self.state.mark()))
+        for entry in self.state.entries_below(head):
+            assert entry.raw is not None
+            moved = queue_records.encode_moved(entry.first_offset, self.state.live_ranges(entry), entry.raw)
+            self.state.placed(entry.first_offset, self.journal(Kind.MOVED, *moved))
+        lowest = self.state.lowest_position()
+        assert lowest is None or lowest > head
+        # Nothing may be deleted before its copy is safe.
+        self.sync()
+        self.records = [record for record in self.records if record[0] >= head]
+
+    @rule(limit_bytes=st.integers(0, 400))
+    def shed_and_read_back(self, limit_bytes: int) -> None:
+        """Memory is bounded by what the journal holds, and what comes back from it is the same."""
+        self.state.shed(limit_bytes)
+        entries = {piece.entry.first_offset: piece.entry for piece in self.state.peek(10_000)}.values()
+        in_memory = [entry for entry in entries if entry.raw is not None]
+        assert self.state.bytes_in_memory == sum(entry.size for entry in in_memory)
+        assert self.state.bytes_in_memory <= limit_bytes or all(e.position is None for e in in_memory)
+        payloads = {position: payload for position, _, payload in self.records}
+        for entry in entries:
+            if entry.raw is None:
+                assert entry.position is not None
+                raw = memoryview(payloads[entry.position])[-entry.size :]
+                batch = messages.decode(raw)
+                assert isinstance(batch, Batch)
+                self.state.restore(entry, batch, raw)
+
+    @rule()
+    def trim_equals_the_whole(self) -> None:
+        """Replay of what is left after trims equals replay of everything ever written, also when it comes twice."""
+        short, whole = rebuilt(self.records), rebuilt(self.everything)
+        assert contents(short) == contents(whole)
+        assert short.lowest_position() == whole.lowest_position() == self.state.lowest_position()
+        assert short.mark() == whole.mark()
+        assert short.info() == whole.info()
+        for position, kind, payload in self.records:
+            short.replay.record(position, kind, payload)
+        assert contents(short) == contents(whole)
+        assert short.info() == whole.info()
+
+    @rule()
+    def crash(self) -> None:
+        """The process is gone, and every consumer with it; all that was written is found again."""
+        self.state = rebuilt(self.records)
+        self.model = self.model.after_crash()
+        self.settle_numbers()
+
+    @precondition(lambda self: hasattr(self, "synced_to"))
+    @rule(data=st.data())
+    def power_loss(self, data: st.DataObject) -> None:
+        """A suffix that was not synced is lost. With all of it lost, the queue stands as it stood at the sync."""
+        kept = data.draw(st.integers(self.synced_to, len(self.everything)), label="records kept")
+        gone = {position for position, _, _ in self.everything[kept:]}
+        self.records = [record for record in self.records if record[0] not in gone]
+        self.everything = self.everything[:kept]
+        self.state = rebuilt(self.records)
+        self.model = self.synced_model if kept == self.synced_to else self.model_from_records()
+        self.settle_numbers()
+
+    def model_from_records(self) -> QueueModel:
+        """The naive reading of the records: every fact applied to single messages."""
+        model = QueueModel()
+        for _, kind, payload in self.everything:
+            if kind == Kind.STORE:
+                first, raw = queue_records.decode_store(payload)
+                batch = messages.decode(raw)
+                assert isinstance(batch, Batch)
+                model.next_offset = first
+                model.store(batch.stream, batch.first_seq, batch.count, True)
+            elif kind == Kind.MARK:
+                mark = queue_records.decode_mark(payload)
+                model.next_offset = mark.next_offset
+                model.streams.update(zip(mark.streams[::2], mark.streams[1::2], strict=True))
+            elif kind != Kind.MOVED:
+                flat = queue_records.decode_ranges(payload)
+                for offset in spread(list(zip(flat[::2], flat[1::2], strict=True))):
+                    if kind == Kind.DELIVERED and offset in model.messages:
+                        model.messages[offset].times += 1
+                    elif kind != Kind.DELIVERED:
+                        model.messages.pop(offset, None)
+        return model
+
+    def settle_numbers(self) -> None:
+        """What a restart may forget: numbers used only by what was in no journal, or not synced."""
+        self.prefetch.clear()
+        mark = self.state.mark()
+        self.model.next_offset = mark.next_offset
+        self.model.streams = dict(zip(mark.streams[::2], mark.streams[1::2], strict=True))
+        assert self.model.next_offset > max(self.model.messages, default=0)
+        for message in self.model.messages.values():
+            assert self.model.streams[message.stream] >= message.seq
+        if hasattr(self, "synced_to"):
+            del self.synced_to
+
+    # ---- what always holds ----
+
+    @invariant()
+    def every_message_is_in_exactly_one_place(self) -> None:
+        expected = {
+            offset: (message.times + (message.holder is None), body_of(message.stream, message.seq))
+            for offset, message in sorted(self.model.messages.items())
+        }
+        assert contents(self.state) == expected
+
+    @invariant()
+    def the_counts_are_true(self) -> None:
+        info = self.state.info()
+        assert info.ready == len(self.model.ready())
+        assert info.ready + info.unacked == len(self.model.messages)
+        assert info.bytes == 8 * len(self.model.messages)
+        assert info.consumers == len(self.prefetch)
+        assert {(c.consumer, c.unacked) for c in self.state.consumers()} == {
+            (name[1], len(self.model.held(name))) for name in self.prefetch
+        }
+
+    @invariant()
+    def batches_know_what_lives_of_them(self) -> None:
+        alive: dict[int, int] = {}
+        pieces: dict[int, Any] = {}
+        for piece in self.state.peek(10_000):
+            pieces[piece.entry.first_offset] = piece.entry
+        for offset, message in self.model.messages.items():
+            entry = pieces[message.first_offset]
+            alive[message.first_offset] = alive.get(message.first_offset, 0) + 1
+            assert entry.first_offset <= offset <= entry.last_offset
+        for first_offset, entry in pieces.items():
+            flat = self.state.live_ranges(entry)
+            assert entry.live == alive[first_offset]
+            assert [
+                (offset, times)
+                for first, last, times in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+                for offset in range(first, last + 1)
+            ] == [
+                (offset, message.times)
+                for offset, message in sorted(self.model.messages.items())
+                if message.first_offset == first_offset
+            ]
+        positions = [entry.position for entry in pieces.values() if entry.position is not None]
+        assert self.state.lowest_position() == min(positions, default=None)
+        assert self.state.bytes_in_memory == sum(entry.size for entry in pieces.values())
+
+
+def body_of(stream: int, seq: int) -> bytes:
+    """The body that says which message it is."""
+    batch, _ = sample_batch(1, seq, stream)
+    return bytes(batch.bodies)
+
+
+TestQueue = QueueMachine.TestCase
+TestQueue.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)

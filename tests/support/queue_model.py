@@ -1,0 +1,69 @@
+"""A queue as simple as can be: one record per message, every rule spelled out per message.
+
+The model beside which `tests/model/test_queue.py` runs the real core. It is slow on purpose, and keeps its own notion
+of the journal: a list of plain facts, applied one by one to rebuild it after a crash. It simulates no credit or turns:
+what the core delivers is checked and then done here too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+Holder = tuple[int, int]
+
+
+@dataclass
+class ModelMessage:
+    """One message: who holds it (None: ready), how often it was delivered, and where it came from."""
+
+    first_offset: int
+    stream: int
+    seq: int
+    is_journaled: bool
+    times: int = 0
+    holder: Holder | None = None
+
+
+@dataclass
+class QueueModel:
+    """Living messages by offset, and the highest sequence stored per stream."""
+
+    messages: dict[int, ModelMessage] = field(default_factory=dict)
+    streams: dict[int, int] = field(default_factory=dict)
+    next_offset: int = 1
+
+    def store(self, stream: int, first_seq: int, count: int, is_journaled: bool) -> int:
+        first = self.next_offset
+        for index in range(count):
+            self.messages[first + index] = ModelMessage(first, stream, first_seq + index, is_journaled)
+        self.next_offset += count
+        self.streams[stream] = first_seq + count - 1
+        return first
+
+    def ready(self) -> list[int]:
+        return sorted(offset for offset, message in self.messages.items() if message.holder is None)
+
+    def held(self, holder: Holder) -> list[int]:
+        return sorted(offset for offset, message in self.messages.items() if message.holder == holder)
+
+    def deliver(self, offsets: range, holder: Holder) -> None:
+        for offset in offsets:
+            self.messages[offset].times += 1
+            self.messages[offset].holder = holder
+
+    def release(self, offsets: list[int]) -> None:
+        for offset in offsets:
+            self.messages[offset].holder = None
+
+    def settle(self, offsets: list[int]) -> None:
+        for offset in offsets:
+            del self.messages[offset]
+
+    def after_crash(self) -> QueueModel:
+        """What a restart finds if nothing of the journal is lost: no holder, and only what was journaled."""
+        survivors = {
+            offset: replace(message, holder=None)
+            for offset, message in self.messages.items()
+            if message.is_journaled
+        }
+        return QueueModel(survivors, dict(self.streams), self.next_offset)

@@ -1,0 +1,81 @@
+"""The bytes of the queue's journal records. The golden file holds one sample of each; changing it breaks disks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from posthouse.actors import queue_records as records
+from posthouse.actors.queue_records import Counters, Kind, Mark
+from posthouse.transport.errors import JournalCorrupt
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "queue_records.txt"
+
+MARK = Mark(501, [7, 500, 8, 12], {"order-1": 1_700_000_000_000}, Counters(500, 400, 3, 390, 2, 1))
+
+
+def samples() -> dict[str, bytes]:
+    """One record of every shape, under the name of its kind."""
+    return {
+        Kind.STORE.name: b"".join(records.encode_store(301, b"raw batch")),
+        Kind.DELIVERED.name: records.encode_ranges([(1, 4), (5, 9), (301, 70_000)]),
+        Kind.SETTLED.name: records.encode_ranges([(2, 2)]),
+        Kind.MARK.name: records.encode_mark(MARK),
+        Kind.MOVED.name: b"".join(records.encode_moved(301, [301, 301, 0, 303, 310, 2], b"raw batch")),
+        Kind.REJECTED.name: records.encode_ranges([(3, 3)]),
+        Kind.PURGED.name: records.encode_ranges([(4, 300)]),
+    }
+
+
+def test_every_kind_is_written_as_the_golden_file_says() -> None:
+    golden: dict[str, bytes] = {}
+    for line in GOLDEN.read_text().splitlines():
+        number, name, payload = line.split()
+        assert Kind[name] == int(number)
+        golden[name] = bytes.fromhex(payload)
+    assert golden == samples()
+    assert set(golden) == {kind.name for kind in Kind}
+
+
+def test_every_kind_is_read_back_as_it_was_written() -> None:
+    written = samples()
+    first_offset, raw = records.decode_store(written["STORE"])
+    assert (first_offset, bytes(raw)) == (301, b"raw batch")
+    assert records.decode_ranges(written["DELIVERED"]) == [1, 9, 301, 70_000]
+    assert records.decode_mark(written["MARK"]) == MARK
+    moved = records.decode_moved(memoryview(written["MOVED"]))
+    assert (moved.first_offset, moved.live, bytes(moved.raw)) == (
+        301,
+        [301, 301, 0, 303, 310, 2],
+        b"raw batch",
+    )
+
+
+def test_the_batch_is_not_copied() -> None:
+    raw = memoryview(b"raw batch")
+    assert records.encode_store(1, raw)[1] is raw
+    assert records.encode_moved(1, [1, 1, 0], raw)[2] is raw
+
+
+def test_a_mark_of_a_newer_version_is_read() -> None:
+    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7], "a field that is not there yet"])
+    assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6))
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x91\xa1x", b"\x91\x01", b"\x92\x05\x04"])
+def test_bytes_that_are_no_ranges_are_corruption(payload: bytes) -> None:
+    with pytest.raises(JournalCorrupt):
+        records.decode_ranges(payload)
+
+
+def test_records_cut_short_are_corruption() -> None:
+    with pytest.raises(JournalCorrupt, match="STORE"):
+        records.decode_store(b"1234567")
+    with pytest.raises(JournalCorrupt, match="MOVED"):
+        records.decode_moved(b"12345678901")
+    with pytest.raises(JournalCorrupt, match="ranges"):
+        records.decode_moved(b"".join(records.encode_moved(1, [1, 2], b"")))
+    with pytest.raises(JournalCorrupt, match="MARK"):
+        records.decode_mark(msgspec.msgpack.encode([5, [1], {}, [0, 0, 0, 0, 0, 0]]))

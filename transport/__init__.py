@@ -1,0 +1,15 @@
+"""How they talk: the vocabulary of messages, its bytes, the links that carry them, and the sockets underneath.
+
+errors       every error of posthouse, sorted by who is at fault and who must act
+limits       what a broker accepts, in numbers
+names        which names, routing keys and headers are allowed
+messages     the vocabulary: all that actors and clients say to each other, as frozen values
+explanation  why a message would reach these queues and not those
+batch        the unit of work: built, checked, sliced and taken apart
+wire         messages to frames and back
+link         one session with one peer: hello, credit, resending, what was seen before
+links        all sessions of one actor or client
+sockets      the one module that knows ZeroMQ: two ROUTER sockets, bounded in every direction
+
+All but `sockets` are cores: bytes and facts in, frames and facts out, no clock and no socket of their own.
+"""

@@ -1,0 +1,107 @@
+"""The batch, the unit of work: built, checked, sliced and taken apart here.
+
+Nothing in this file loops over messages except where a consumer or a check has to look at each; a slice costs one
+pass over the lengths before it.
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from posthouse.transport.errors import InvalidArgument, ProtocolViolation
+from posthouse.transport.limits import BATCH_MESSAGES_MAX, HEADERS_BYTES_MAX, NAME_BYTES_MAX, Limits
+from posthouse.transport.messages import NIL, Batch, Options
+
+Properties = list[tuple[str | None, str | None] | None]
+
+_properties_decoder = msgspec.msgpack.Decoder(Properties)
+_raw_list_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_headers_decoder = msgspec.msgpack.Decoder(dict[str, Any] | None)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def pack_lengths(lengths: Sequence[int]) -> memoryview:
+    """Body lengths as u32, little endian."""
+    packed = array.array("I", lengths)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return memoryview(packed).cast("B")
+
+
+def lengths_of(batch: Batch) -> Sequence[int]:
+    """The body lengths of a batch, without a copy on little-endian machines."""
+    if sys.byteorder == "little":
+        return batch.lengths.cast("B").cast("I")
+    packed = array.array("I", batch.lengths)
+    packed.byteswap()
+    return packed
+
+
+def check_batch(batch: Batch, limits: Limits) -> None:
+    """Refuse a batch that contradicts itself or a limit.
+
+    Raises ProtocolViolation where only broken software could have sent it, InvalidArgument for a value a user chose.
+    """
+    if not 1 <= batch.count <= BATCH_MESSAGES_MAX or batch.lengths.nbytes != 4 * batch.count:
+        raise ProtocolViolation(f"a batch of {batch.count} messages carries {batch.lengths.nbytes} bytes of lengths")
+    if batch.first_seq < 1 or batch.stream < 0 or batch.first_seq + batch.count > 1 << 62:
+        raise ProtocolViolation("a batch has a negative stream or a sequence number out of range")
+    lengths = lengths_of(batch)
+    size = batch.bodies.nbytes
+    if sum(lengths) != size:
+        raise ProtocolViolation(f"a batch says {sum(lengths)} bytes of bodies and carries {size}")
+    if size > limits.body_bytes_max and max(lengths) > limits.body_bytes_max:
+        raise InvalidArgument(
+            f"a body of {max(lengths)} bytes is over the limit of {limits.body_bytes_max}; "
+            "split it, or raise body_bytes_max in the broker's configuration"
+        )
+    key_bytes = len(batch.routing_key.encode())
+    if key_bytes > NAME_BYTES_MAX:
+        raise InvalidArgument(f"the routing key has {key_bytes} bytes, the limit is {NAME_BYTES_MAX}")
+    if len(memoryview(batch.headers)) > HEADERS_BYTES_MAX:
+        raise InvalidArgument(f"the headers are over the limit of {HEADERS_BYTES_MAX} bytes")
+
+
+def headers_of(batch: Batch) -> dict[str, Any] | None:
+    """The headers as a dictionary, or None. Raises msgspec.DecodeError when they are not a map."""
+    return None if batch.headers == NIL else _headers_decoder.decode(batch.headers)
+
+
+def properties_of(batch: Batch) -> Properties | None:
+    """One `(message_id, correlation_id)` or None per message; None when no message has any."""
+    return None if batch.properties is None else _properties_decoder.decode(batch.properties)
+
+
+def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
+    """Messages `start` up to `stop` of a batch as a batch of their own; bodies are shared, not copied."""
+    if start == 0 and stop == batch.count:
+        return batch
+    lengths = lengths_of(batch)
+    first_byte = sum(lengths[:start])
+    last_byte = first_byte + sum(lengths[start:stop])
+    properties: memoryview | None = None
+    if batch.properties is not None:
+        properties = memoryview(_encode(_raw_list_decoder.decode(batch.properties)[start:stop]))
+    return Batch(
+        exchange=batch.exchange,
+        routing_key=batch.routing_key,
+        stream=batch.stream,
+        first_seq=batch.first_seq + start,
+        count=stop - start,
+        published_ms=batch.published_ms,
+        headers=batch.headers,
+        lengths=batch.lengths[4 * start : 4 * stop],
+        bodies=batch.bodies[first_byte:last_byte],
+        properties=properties,
+        options=batch.options,
+    )
+
+
+def durability_of(batch: Batch) -> int:
+    """The level its publisher asked for; `sync` unless it said otherwise."""
+    return Options().durability if batch.options is None else batch.options.durability

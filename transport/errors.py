@@ -1,0 +1,241 @@
+"""Every error posthouse raises, sorted by who is at fault and who must act.
+
+    PosthouseError
+    ├── Refused                  the request is at fault; nothing was changed; `code` never changes
+    │   ├── InvalidArgument      a value of the wrong type, range or form
+    │   ├── UnknownExchange      no exchange of that name
+    │   ├── UnknownQueue         no queue of that name
+    │   ├── UnknownBinding       no such binding to remove
+    │   ├── PreconditionFailed   exists with other properties, is in use, is not empty
+    │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
+    │   ├── Unroutable           no queue matched and the exchange's policy is `return`
+    │   ├── QueueFull            the queue's limit is reached and its overflow is `reject-publish`
+    │   ├── NoResponders         nobody serves calls on that route
+    │   └── DataDirectoryInUse   another broker owns the data directory
+    ├── ProtocolViolation        the peer's bytes are at fault; its session ends
+    ├── Unavailable              nobody is at fault; time will tell
+    │   ├── NotDone              the request certainly had no effect; it may be repeated
+    │   │   ├── BrokerNotRunning nobody listens at the address
+    │   │   └── ActorDown        the actor is restarting or quarantined
+    │   └── OutcomeUnknown       the deadline passed; it may or may not have happened
+    ├── PublishError             some messages of a publisher were refused or are unknown
+    └── DiskFault                the machine is at fault; the actor stops and its supervisor decides
+        ├── JournalCorrupt       damage below the durable mark: never truncated, never served
+        ├── JournalLocked        another life still holds the journal
+        ├── DiskFull             no space left for the journal
+        └── SyncFailed           a write or sync failed; the bytes must be taken as lost
+
+`Refused` and `Unavailable` travel over the wire as `(code, text)` and come back as the same class.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, final
+
+
+class PosthouseError(Exception):
+    """The root of the tree. `code` is stable and meant for programs, the text is meant for people."""
+
+    code: ClassVar[str] = "posthouse_error"
+
+
+class Refused(PosthouseError):
+    """The request is at fault. The broker's state is what it was before."""
+
+    code = "refused"
+
+
+@final
+class InvalidArgument(Refused, ValueError):
+    """A value has the wrong type, range or form."""
+
+    code = "invalid_argument"
+
+
+@final
+class UnknownExchange(Refused):
+    """No exchange has that name."""
+
+    code = "unknown_exchange"
+
+
+@final
+class UnknownQueue(Refused):
+    """No queue has that name."""
+
+    code = "unknown_queue"
+
+
+@final
+class UnknownBinding(Refused):
+    """No such binding exists."""
+
+    code = "unknown_binding"
+
+
+@final
+class PreconditionFailed(Refused):
+    """The thing exists with other properties, or is in use, or is not empty."""
+
+    code = "precondition_failed"
+
+
+@final
+class ResourceLocked(Refused):
+    """An exclusive queue or consumer belongs to another client."""
+
+    code = "resource_locked"
+
+
+@final
+class Unroutable(Refused):
+    """No queue matched, and the exchange returns what it cannot route."""
+
+    code = "unroutable"
+
+
+@final
+class QueueFull(Refused):
+    """A queue that rejects publishes has reached its limit."""
+
+    code = "queue_full"
+
+
+@final
+class NoResponders(Refused):
+    """Nobody serves calls on that route."""
+
+    code = "no_responders"
+
+
+@final
+class DataDirectoryInUse(Refused):
+    """Another broker owns the data directory, or it belongs to another user."""
+
+    code = "data_directory_in_use"
+
+
+@final
+class ProtocolViolation(PosthouseError):
+    """The peer sent bytes that the protocol does not allow."""
+
+    code = "protocol_violation"
+
+
+class Unavailable(PosthouseError):
+    """Not now. Says by its class whether anything may have happened."""
+
+    code = "unavailable"
+
+
+class NotDone(Unavailable):
+    """The request certainly had no effect and may be repeated."""
+
+    code = "not_done"
+
+
+@final
+class BrokerNotRunning(NotDone):
+    """Nobody listens at the broker's address."""
+
+    code = "broker_not_running"
+
+
+@final
+class ActorDown(NotDone):
+    """The actor that would answer is restarting or quarantined."""
+
+    code = "actor_down"
+
+
+@final
+class OutcomeUnknown(Unavailable):
+    """The deadline passed. The request may or may not have taken effect."""
+
+    code = "outcome_unknown"
+
+
+@final
+class PublishError(PosthouseError):
+    """Some messages of a pipelined publisher were refused, or their fate is unknown.
+
+    `refused` lists `(sequence number, error)`, `unknown` lists sequence numbers; both count from 1 in the
+    order of `send`.
+    """
+
+    code = "publish_error"
+
+    def __init__(self, refused: list[tuple[int, Refused]], unknown: list[int]) -> None:
+        self.refused = refused
+        self.unknown = unknown
+        first = f"; the first: {refused[0][1]}" if refused else ""
+        super().__init__(
+            f"{len(refused)} messages were refused and the fate of {len(unknown)} is unknown{first}"
+        )
+
+
+class DiskFault(PosthouseError):
+    """The machine failed us. The actor stops at once; its supervisor decides what follows."""
+
+    code = "disk_fault"
+
+
+@final
+class JournalCorrupt(DiskFault):
+    """Damage below the durable mark. `missing` lists the lost position ranges, first and last inclusive."""
+
+    code = "journal_corrupt"
+
+    def __init__(self, text: str, missing: tuple[tuple[int, int], ...] = ()) -> None:
+        self.missing = missing
+        super().__init__(text)
+
+
+@final
+class JournalLocked(DiskFault):
+    """Another life of the same actor still holds the journal's lock."""
+
+    code = "journal_locked"
+
+
+@final
+class DiskFull(DiskFault):
+    """No space is left for the journal. Nothing of the refused append is on disk."""
+
+    code = "disk_full"
+
+
+@final
+class SyncFailed(DiskFault):
+    """A write or sync failed; the bytes it covered must be taken as lost."""
+
+    code = "sync_failed"
+
+
+_BY_CODE: dict[str, type[Refused | Unavailable]] = {
+    error.code: error
+    for error in (
+        Refused,
+        InvalidArgument,
+        UnknownExchange,
+        UnknownQueue,
+        UnknownBinding,
+        PreconditionFailed,
+        ResourceLocked,
+        Unroutable,
+        QueueFull,
+        NoResponders,
+        DataDirectoryInUse,
+        Unavailable,
+        NotDone,
+        BrokerNotRunning,
+        ActorDown,
+        OutcomeUnknown,
+    )
+}
+
+
+def from_wire(code: str, text: str) -> Refused | Unavailable:
+    """Rebuild the error a broker sent. A code of a newer broker becomes a plain `Refused` that names it."""
+    error = _BY_CODE.get(code)
+    return error(text) if error is not None else Refused(f"{code}: {text}")

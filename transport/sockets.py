@@ -1,0 +1,172 @@
+"""ZeroMQ sockets: the one file of the broker that imports zmq.
+
+A *served* socket is a ROUTER that is bound, an *outbound* socket is a ROUTER that connects under names we choose;
+however many peers there are, an actor polls these two. `send` never blocks: it says whether the frame was taken,
+could not be taken now, or has nobody to go to. What ZeroMQ loses after that, the link sends again.
+
+Evidence for each option is in `docs/adr/0005-zeromq-options.md`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import Final, final
+
+import zmq
+import zmq.utils.monitor
+
+from posthouse.transport.limits import Limits
+
+LINGER_MS: Final = 500
+HANDSHAKE_MS: Final = 2_000
+HEARTBEAT_MS: Final = 300
+HEARTBEAT_TIMEOUT_MS: Final = 900
+HIGH_WATER_FRAMES: Final = 10_000
+COPY_BELOW_BYTES: Final = 64 * 1024
+
+
+class Sent(enum.Enum):
+    """What became of a frame."""
+
+    TAKEN = "taken"
+    FULL = "full"
+    GONE = "gone"
+
+
+@final
+class Sockets:
+    """The ZeroMQ context of one process with its served and outbound sockets."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._context = zmq.Context()
+        self._poller = zmq.Poller()
+        self.outbound = Router(self._make(), self._poller)
+        self.served: Router | None = None
+        self.endpoint = ""
+
+    def serve(self, endpoint: str) -> str:
+        """Bind the served socket; returns the endpoint with a port filled in. Raises OSError with the reason."""
+        socket = self._make()
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            socket.close(0)
+            raise OSError(error.errno, f"{endpoint}: {error.strerror}") from error
+        self.served = Router(socket, self._poller)
+        self.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        return self.endpoint
+
+    def watch(self, fd: int) -> None:
+        """Let `wait` also end when this file descriptor can be read."""
+        self._poller.register(fd, zmq.POLLIN)
+
+    def wait(self, timeout_ms: int) -> None:
+        """Return when something can be read, or after the time."""
+        self._poller.poll(timeout_ms)
+
+    def close(self) -> None:
+        """Close everything; what was sent has half a second to leave."""
+        self.outbound.close()
+        if self.served is not None:
+            self.served.close()
+        self._context.term()
+
+    def _make(self) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        socket.setsockopt(zmq.LINGER, LINGER_MS)
+        socket.setsockopt(zmq.MAXMSGSIZE, self._limits.frame_bytes_max)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        socket.setsockopt(zmq.SNDHWM, HIGH_WATER_FRAMES)
+        socket.setsockopt(zmq.RCVHWM, HIGH_WATER_FRAMES)
+        socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1_000)
+        return socket
+
+
+@final
+class Router:
+    """One ROUTER socket."""
+
+    def __init__(self, socket: zmq.Socket[bytes], poller: zmq.Poller) -> None:
+        self._socket = socket
+        self._poller = poller
+        self._connected: dict[bytes, str] = {}
+        self._monitor: zmq.Socket[bytes] | None = None
+        poller.register(socket, zmq.POLLIN)
+
+    def connect(self, name: bytes, endpoint: str) -> None:
+        """Connect to an endpoint and call it `name`. Again for the same name does nothing."""
+        if name not in self._connected:
+            self._connected[name] = endpoint
+            self._socket.setsockopt(zmq.CONNECT_ROUTING_ID, name)
+            self._socket.connect(endpoint)
+
+    def disconnect(self, name: bytes) -> None:
+        """Give up a connection; what ZeroMQ held for it is gone."""
+        endpoint = self._connected.pop(name, None)
+        if endpoint is not None:
+            try:
+                self._socket.disconnect(endpoint)
+            except zmq.ZMQError as error:
+                if error.errno != zmq.ENOENT:
+                    raise
+
+    def names_with_prefix(self, prefix: bytes) -> list[bytes]:
+        """Connections whose name starts like this."""
+        return [name for name in self._connected if name.startswith(prefix)]
+
+    def receive(self, frames_max: int) -> Iterator[tuple[bytes, bytes | memoryview]]:
+        """Up to so many frames that are there now, with the name they came from; strange part counts are dropped."""
+        socket = self._socket
+        for _ in range(frames_max):
+            try:
+                name = socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if not socket.getsockopt(zmq.RCVMORE):
+                continue
+            part = socket.recv(zmq.DONTWAIT, copy=False)
+            is_last = not part.more
+            while part.more:
+                part = socket.recv(zmq.DONTWAIT, copy=False)
+            if is_last:
+                yield name, part.buffer if len(part) >= COPY_BELOW_BYTES else part.bytes
+
+    def send(self, name: bytes, frame: bytes | memoryview) -> Sent:
+        """Send one frame without waiting."""
+        try:
+            self._socket.send(name, zmq.SNDMORE | zmq.DONTWAIT)
+            self._socket.send(frame, zmq.DONTWAIT, copy=len(frame) < COPY_BELOW_BYTES)
+        except zmq.Again:
+            return Sent.FULL
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return Sent.GONE
+            raise
+        return Sent.TAKEN
+
+    def watch_disconnects(self) -> None:
+        """From now on `disconnected` tells which connections broke."""
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED)
+        self._poller.register(self._monitor, zmq.POLLIN)
+
+    def disconnected(self) -> list[bytes]:
+        """Names of connections that broke since the last call; ZeroMQ goes on trying to connect them again."""
+        broken: set[str] = set()
+        while self._monitor is not None and self._monitor.poll(0):
+            event = zmq.utils.monitor.recv_monitor_message(self._monitor)
+            broken.add(event["endpoint"].decode(errors="replace"))
+        return [name for name, endpoint in self._connected.items() if endpoint in broken] if broken else []
+
+    def close(self) -> None:
+        self._poller.unregister(self._socket)
+        if self._monitor is not None:
+            self._poller.unregister(self._monitor)
+            self._socket.disable_monitor()
+            self._monitor = None
+        self._socket.close(LINGER_MS)
