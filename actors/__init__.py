@@ -32,4 +32,6 @@ Actors
 registry          the topology, journaled, and the directory of who lives where
 exchange          routes batches, keeps them until every queue has answered
 queue             stores, delivers and settles
+door              lets clients in over TCP and passes their frames to the actors they name, and back
+door_loop         a TCP socket on one side, the actors' sockets on the other
 """

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import msgspec
 
 from posthouse.supervisor import control_messages as control
-from posthouse.supervisor.journal import Buffer, Journal
+from posthouse.supervisor.disk import Buffer
+from posthouse.supervisor.journal import Journal
 from posthouse.transport.limits import Limits
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import Message

@@ -18,7 +18,8 @@ import msgspec
 
 from posthouse.actors.actor import Actor, Context
 from posthouse.supervisor import control_messages as control
-from posthouse.supervisor.journal import Buffer, Journal
+from posthouse.supervisor.disk import Buffer
+from posthouse.supervisor.journal import Journal
 from posthouse.transport import messages
 from posthouse.transport.errors import PosthouseError, ProtocolViolation, Refused, Unavailable
 from posthouse.transport.limits import Limits

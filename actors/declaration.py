@@ -37,13 +37,9 @@ def check_exchange(spec: ExchangeSpec) -> None:
     check_name("exchange", spec.name, may_be_empty=True)
     if spec == DEFAULT_EXCHANGE:
         return
-    refuse_default(
-        spec.name, f"is always {DEFAULT_EXCHANGE.kind} and durable and cannot be declared otherwise"
-    )
+    refuse_default(spec.name, f"is always {DEFAULT_EXCHANGE.kind} and durable and cannot be declared otherwise")
     if spec.kind not in KINDS:
-        raise InvalidArgument(
-            f"the exchange kind {shown(spec.kind)} does not exist; there are: {', '.join(KINDS)}"
-        )
+        raise InvalidArgument(f"the exchange kind {shown(spec.kind)} does not exist; there are: {', '.join(KINDS)}")
     if not UNROUTED_POLICIES.get(spec.unrouted, False):
         served = ", ".join(policy for policy, is_served in UNROUTED_POLICIES.items() if is_served)
         state = "is not in this version" if spec.unrouted in UNROUTED_POLICIES else "does not exist"
@@ -57,9 +53,7 @@ def check_exchange(spec: ExchangeSpec) -> None:
         )
 
 
-def refuse_other_properties(
-    what: str, existing: ExchangeSpec | QueueSpec, asked: ExchangeSpec | QueueSpec
-) -> None:
+def refuse_other_properties(what: str, existing: ExchangeSpec | QueueSpec, asked: ExchangeSpec | QueueSpec) -> None:
     """Refuse a second declaration that differs, naming every property that does, with both values."""
     differences = [
         f"{field} is {shown(getattr(existing, field))}, not {shown(getattr(asked, field))}"

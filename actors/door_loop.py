@@ -68,7 +68,9 @@ class DoorLoop:
         for client in gone:
             door.client_gone(client)
         for name, frame in door.to_actors:
-            outbound.send(name, frame)  # Frames for a life that just ended are lost here; the client's link sends again.
+            outbound.send(
+                name, frame
+            )  # Frames for a life that just ended are lost here; the client's link sends again.
         door.to_actors.clear()
         for message in door.to_supervisor:
             self._life.control.send(message)

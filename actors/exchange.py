@@ -18,10 +18,12 @@ from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
 from posthouse.transport.batch import check_batch, durability_of
 from posthouse.transport.errors import (
+    ActorDown,
     InvalidArgument,
     PreconditionFailed,
     ProtocolViolation,
     Refused,
+    Unavailable,
     Unroutable,
 )
 from posthouse.transport.links import Arrived, Link
@@ -66,6 +68,7 @@ class ExchangeActor:
         self._topology = Topology()
         self._router = Router(self._topology, name)
         self._is_informed = False
+        self._quarantined: dict[str, str] = {}
         self._early: list[tuple[Arrived, Batch, msgspec.Raw]] = []
         self._queues: dict[str, Link] = {}
         self._queue_of: dict[Link, str] = {}
@@ -109,7 +112,13 @@ class ExchangeActor:
         raise AssertionError(f"an exchange has no timer {key}")
 
     def noticed(self, message: control.FromSupervisor) -> None:
-        """Which queues live is the links' business."""
+        """Which queues live is the links' business, except for those that will not live again by themselves."""
+        if isinstance(message, control.Up):
+            self._quarantined.pop(message.id, None)
+        elif isinstance(message, control.Down):
+            if message.state == "quarantined" and message.id not in self._quarantined:
+                self._quarantined[message.id] = message.reason
+                self._give_up(message.id)
 
     def finish_round(self) -> None:
         finished, self._finished = self._finished, []
@@ -122,7 +131,9 @@ class ExchangeActor:
     def _publish(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
         try:
             queues = self._route(batch)
-        except Refused as error:
+            if self._quarantined:
+                self._refuse_quarantined(queues)
+        except (Refused, Unavailable) as error:
             self._refuse(arrived.link, batch, error)
             return
         durability = durability_of(batch)
@@ -144,13 +155,8 @@ class ExchangeActor:
         if batch.exchange != self._name:
             raise InvalidArgument(f"this is exchange {self._name!r}, the message is for {batch.exchange!r}")
         if self._topology.exchanges[self._name].internal:
-            raise PreconditionFailed(
-                f"exchange {self._name!r} is internal: publish to an exchange that is bound to it"
-            )
-        try:
-            route = self._router.route_raw(batch.routing_key, batch.headers)
-        except msgspec.DecodeError as error:
-            raise InvalidArgument(f"the headers are not a map: {error}") from error
+            raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
+        route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:
             return route.queues
         if route.fallback == "return":
@@ -161,7 +167,13 @@ class ExchangeActor:
         self.dropped += batch.count
         return ()
 
-    def _refuse(self, link: Link, batch: Batch, error: Refused) -> None:
+    def _refuse_quarantined(self, queues: tuple[str, ...]) -> None:
+        for queue in queues:
+            reason = self._quarantined.get(actor_of_queue(queue))
+            if reason is not None:
+                raise ActorDown(f"queue {queue!r} is quarantined: {reason}; nothing was stored, see `posthouse tree`")
+
+    def _refuse(self, link: Link, batch: Batch, error: Refused | Unavailable) -> None:
         receipt = Receipt(batch.stream, batch.first_seq, batch.count, code=error.code, text=str(error))
         self._context.send(link, receipt)
 
@@ -226,6 +238,19 @@ class ExchangeActor:
         link = self._queues[queue] = self._context.connect(actor_of_queue(queue))
         self._queue_of[link] = queue
         return link
+
+    def _give_up(self, actor: str) -> None:
+        """What is on its way to a quarantined queue is answered now; what other queues have of it, they keep."""
+        for queue, link in list(self._queues.items()):
+            if link.target == actor:
+                for pending in self._context.disconnect(link):
+                    key = (pending.stream, pending.first_seq)
+                    text = f"queue {queue!r} was quarantined; other queues on the route may hold the message"
+                    note = StoreNote(*key, pending.count, ActorDown.code, text)
+                    self._notes.setdefault(key, []).append(note)
+                    self.settled(link, [pending])
+                del self._queue_of[link]
+                self._queue_link(queue)
 
     def _drop_queue(self, queue: str) -> None:
         """The queue was deleted: what was on its way to it counts as having reached the others only."""

@@ -83,9 +83,7 @@ class HeadersMatch:
         """Why these headers matched, or did not: the first header that decided it."""
         if not self.wanted:
             mode = "any" if self.is_any else "all"
-            return (
-                f"the binding wants no header: x-match {mode} takes {'everything' if is_match else 'nothing'}"
-            )
+            return f"the binding wants no header: x-match {mode} takes {'everything' if is_match else 'nothing'}"
         if is_match and not self.is_any:
             return f"every header the binding wants is as wanted: {', '.join(self.wanted)}"
         if self.is_any and not is_match:

@@ -116,10 +116,7 @@ class RangeMap(Generic[Value]):
         """What is there of `first … last`, cut to those bounds. Changes nothing."""
         firsts, lasts, values = self._firsts, self._lasts, self._values
         start, stop = self._overlap(first, last)
-        return [
-            (max(first, firsts[index]), min(last, lasts[index]), values[index])
-            for index in range(start, stop)
-        ]
+        return [(max(first, firsts[index]), min(last, lasts[index]), values[index]) for index in range(start, stop)]
 
     def clear(self) -> None:
         """Remove everything."""

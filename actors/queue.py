@@ -9,6 +9,7 @@ Fails with: DiskFault (its journal; the supervisor decides), assertions (ours; t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 import msgspec
@@ -30,7 +31,7 @@ from posthouse.actors.stored_batch import Bytes, StoredBatch
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
 from posthouse.transport.batch import durability_of, slice_batch
-from posthouse.transport.errors import InvalidArgument, ProtocolViolation, Refused
+from posthouse.transport.errors import DiskSpaceLow, InvalidArgument, ProtocolViolation, Refused
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
@@ -52,9 +53,6 @@ from posthouse.transport.messages import (
     StoreNote,
 )
 
-MEMORY_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Bodies beyond this stay in the journal only and are read back when their turn comes."""
-
 PEEK_MESSAGES_MAX: Final = 1_000
 COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
 COMPACT_RATIO: Final = 4
@@ -63,18 +61,34 @@ COMPACT_RATIO: Final = 4
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
+DISK_LOOK_MS: Final = 1_000
+
+
+@final
+@dataclass(frozen=True)
+class QueueLimits:
+    """Bodies beyond `memory_bytes_max` stay in the journal only and are read back when their turn comes; with less
+    than `disk_free_bytes_min` left on the disk nothing new is stored.
+    """
+
+    memory_bytes_max: int = 64 * 1024 * 1024
+    disk_free_bytes_min: int = 64 * 1024 * 1024
+
+
 @final
 class QueueActor:
     """One queue."""
 
-    def __init__(self, context: Context, spec: QueueSpec, *, memory_bytes_max: int = MEMORY_BYTES_MAX) -> None:
+    def __init__(self, context: Context, spec: QueueSpec, limits: QueueLimits) -> None:
         self._context = context
         self._spec = spec
-        self._memory_bytes_max = memory_bytes_max
+        self._limits = limits
+        self._memory_bytes_max = limits.memory_bytes_max
         self._state = QueueState(spec)
         self._sessions: dict[int, Link] = {}
         self._congested: set[int] = set()
         self._had_consumer = False
+        self._is_disk_low = False
         self._registry = context.connect("registry") if spec.auto_delete else None
 
     # ---- life ----
@@ -82,6 +96,7 @@ class QueueActor:
     def start(self) -> None:
         if not self._spec.durable:
             return
+        self._look_at_disk()
         replay = self._state.replay
         for records in self._context.journal.replay_chunks():
             for record in records:
@@ -110,7 +125,14 @@ class QueueActor:
         """What peers received is theirs until they settle it or leave."""
 
     def wake(self, key: str) -> None:
-        """`finish_round` does what there is to do."""
+        if key == "disk":
+            self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        """Before the disk is full, not after: what was accepted must still be acked and moved."""
+        free = self._context.journal.free_bytes()
+        self._is_disk_low = free < self._limits.disk_free_bytes_min
+        self._context.set_timer("disk", self._context.monotonic_ms + DISK_LOOK_MS)
 
     def noticed(self, message: control.FromSupervisor) -> None:
         """Where others live is the links' business."""
@@ -128,6 +150,9 @@ class QueueActor:
 
     def _store(self, link: Link, batch: Batch, raw: msgspec.Raw) -> None:
         try:
+            if self._is_disk_low and durability_of(batch) > Durability.MEMORY:
+                minimum = self._limits.disk_free_bytes_min
+                raise DiskSpaceLow(f"the broker's disk has less than {minimum} bytes free; make room or consume")
             result = self._state.store(batch, memoryview(raw), self._context.wall_ms)
         except Refused as error:
             note = StoreNote(batch.stream, batch.first_seq, batch.count, error.code, str(error))

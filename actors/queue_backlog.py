@@ -113,7 +113,7 @@ class Backlog:
         """The journal holds this batch, with its offsets, at `position`, which is higher than any before."""
         if entry.position is not None:
             del self._placed[entry.position]
-        elif entry.raw is not None:
+        else:
             self._sheddable[entry.first_offset] = entry
         entry.position = position
         self._placed[position] = entry

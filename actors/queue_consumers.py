@@ -46,13 +46,14 @@ class Consumer(msgspec.Struct, eq=False, kw_only=True):
 class Consumers:
     """Everybody who may hold messages of one queue. `line` is the order of turns."""
 
-    __slots__ = ("_by_key", "_getters", "_is_single_active", "_queue", "line")
+    __slots__ = ("_by_key", "_getters", "_is_single_active", "_paused", "_queue", "line")
 
     def __init__(self, queue: str, is_single_active: bool) -> None:
         self._queue = queue
         self._is_single_active = is_single_active
         self._by_key: dict[tuple[int, int], Consumer] = {}
         self._getters: dict[int, Consumer] = {}
+        self._paused: set[int] = set()
         self.line: deque[Consumer] = deque()
 
     def __len__(self) -> int:
@@ -88,6 +89,7 @@ class Consumers:
             raise ResourceLocked(
                 f"queue {self._queue!r} has {len(self._by_key)} consumers; an exclusive one must be alone"
             )
+        consumer.is_paused = consumer.session in self._paused
         self._by_key[consumer.session, consumer.consumer] = consumer
         self._join(consumer)
 
@@ -119,9 +121,7 @@ class Consumers:
         gone = self._by_key.pop((session, consumer), None)
         if gone is None:
             return None
-        if gone.in_line:
-            self.line.remove(gone)
-            gone.in_line = False
+        self._step_out(gone)
         if self._is_single_active and self._by_key:
             self._join(next(iter(self._by_key.values())))
         return gone
@@ -141,6 +141,20 @@ class Consumers:
         consumer.credit += count
         self._join(consumer)
 
+    def pause(self, session: int, is_paused: bool) -> None:
+        """A session's consumers, those to come as well, step out of the line, or may come back to its end.
+
+        A single active consumer that is paused stays the active one: order matters more than speed there.
+        """
+        if is_paused == (session in self._paused):
+            return
+        (self._paused.add if is_paused else self._paused.discard)(session)
+        for consumer in self._by_key.values():
+            if consumer.session == session:
+                consumer.is_paused = is_paused
+                self._step_out(consumer)
+                self._join(consumer)
+
     def refill(self, spent: list[Consumer]) -> None:
         """A round is over: auto-ack consumers that used up their bound may take turns again."""
         for consumer in spent:
@@ -148,15 +162,20 @@ class Consumers:
             self._join(consumer)
 
     def _join(self, consumer: Consumer) -> None:
-        if consumer.credit > 0 and not consumer.in_line and not consumer.is_paused and self.is_active(consumer):
+        may_stand = consumer.credit > 0 and not consumer.is_paused and self.is_active(consumer)
+        if may_stand and not consumer.in_line:
             consumer.in_line = True
             self.line.append(consumer)
+
+    def _step_out(self, consumer: Consumer) -> None:
+        if consumer.in_line:
+            self.line.remove(consumer)
+            consumer.in_line = False
 
     def _refuse_beside_exclusive(self) -> None:
         # An exclusive consumer is alone, so it is the first if there is one.
         consumer = next(iter(self._by_key.values()), None)
         if consumer is not None and consumer.exclusive:
             raise ResourceLocked(
-                f"queue {self._queue!r} has the exclusive consumer {consumer.client_name!r}; "
-                "wait until it leaves"
+                f"queue {self._queue!r} has the exclusive consumer {consumer.client_name!r}; wait until it leaves"
             )

@@ -148,9 +148,7 @@ def _batch(raw: memoryview, position: int) -> Batch:
     try:
         batch = messages.decode(raw)
     except msgspec.MsgspecError as error:
-        raise JournalCorrupt(
-            f"the batch at {position} cannot be read: {error}", ((position, position),)
-        ) from error
+        raise JournalCorrupt(f"the batch at {position} cannot be read: {error}", ((position, position),)) from error
     if not isinstance(batch, Batch):
         raise JournalCorrupt(f"the record at {position} holds no batch", ((position, position),))
     return batch

@@ -68,9 +68,7 @@ class QueueState:
             raw = messages.encode(batch)
         if batch.options is not None and batch.options.dedup_id is not None:
             if batch.count != 1:
-                raise InvalidArgument(
-                    f"{batch.count} messages share a dedup_id; send each in a batch of its own"
-                )
+                raise InvalidArgument(f"{batch.count} messages share a dedup_id; send each in a batch of its own")
             if contents.dedup.has(batch.options.dedup_id, now_ms):
                 contents.counters.duplicates += 1
                 return _DUPLICATE
@@ -120,10 +118,9 @@ class QueueState:
     def remove_session(self, session: int) -> list[tuple[int, int]]:
         """Close all that a session had; what it held is ready again, in its place. Returns those ranges."""
         requeued = [
-            pair
-            for consumer in self._consumers.of_session(session)
-            for pair in self.remove_consumer(session, consumer)
+            pair for consumer in self._consumers.of_session(session) for pair in self.remove_consumer(session, consumer)
         ]
+        self._consumers.pause(session, is_paused=False)
         return merged(sorted(requeued))
 
     def pause(self, session: int, *, is_paused: bool) -> None:
@@ -153,9 +150,7 @@ class QueueState:
             for _ in range(len(line)):
                 consumer = line.popleft()
                 credit = consumer.credit
-                deliveries.append(
-                    self._deliver(consumer, share if share < credit else credit, consumer.auto_ack)
-                )
+                deliveries.append(self._deliver(consumer, share if share < credit else credit, consumer.auto_ack))
                 if consumer.credit:
                     line.append(consumer)
                 else:
@@ -177,9 +172,7 @@ class QueueState:
             self._consumers.leave(session, GETTER)
         return delivery
 
-    def settle(
-        self, session: int, consumer: int, outcome: int, ranges: list[int], requeue: bool = True
-    ) -> Settlement:
+    def settle(self, session: int, consumer: int, outcome: int, ranges: list[int], requeue: bool = True) -> Settlement:
         """Settle flat ranges, in any order. Only what this consumer holds counts. Raises InvalidArgument.
 
         ACK, REJECT and NACK without `requeue` take messages out of the queue; NACK with `requeue` returns

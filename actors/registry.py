@@ -20,10 +20,12 @@ from posthouse.actors.registry_state import Directory, Operation, Operations, Wh
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
-from posthouse.transport.errors import ActorDown, ProtocolViolation, UnknownQueue
+from posthouse.transport.errors import ActorDown, ProtocolViolation, ResourceLocked, UnknownQueue
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     ActorDown as ActorDownMessage,
+)  # fmt: skip
+from posthouse.transport.messages import (
     ActorUp,
     Bind,
     DeclareExchange,
@@ -40,7 +42,7 @@ from posthouse.transport.messages import (
     TopologyChange,
     Unbind,
     WatchTopology,
-)  # fmt: skip
+)
 from posthouse.transport.names import actor_of_exchange, actor_of_queue
 
 KIND_CHANGE: Final = 1
@@ -134,9 +136,9 @@ class RegistryActor:
             case DeclareQueue(request, spec):
                 self._declare_queue(link, request, spec)
             case Bind(request, binding):
-                self._commit(Operation(link, request, None), self.topology.bind(binding))
+                self._commit(Operation(link, request, None), self.topology.bind(binding, client=link.client_id))
             case Unbind(request, binding):
-                self._commit(Operation(link, request, None), self.topology.unbind(binding))
+                self._commit(Operation(link, request, None), self.topology.unbind(binding, client=link.client_id))
             case DeleteExchange(request, name, if_unused):
                 self._commit(Operation(link, request, None), self.topology.delete_exchange(name, if_unused))
             case DeleteQueue():
@@ -210,7 +212,10 @@ class RegistryActor:
         journal = self._context.journal
         if journal.segment_is_full:
             journal.commit()
-            head = [(KIND_BOOT, self._boot.encode()), (KIND_CHANGE, messages.encode(self.topology.snapshot()))]
+            head = [
+                (KIND_BOOT, self._boot.encode()),
+                (KIND_CHANGE, messages.encode(self.topology.snapshot())),
+            ]
             journal.rotate(head, replaces_all=True)
 
     # ---- declaring ----
@@ -222,15 +227,16 @@ class RegistryActor:
             self._start_exchange(spec.name)
 
     def _declare_queue(self, link: Link, request: int, spec: QueueSpec) -> None:
-        changes: dict[str, Any] = {"serial": self._serial + 1}
-        if spec.name == "":
-            changes["name"] = f"generated.{self._context.generation}.{self._serial + 1}"
+        is_named_here = spec.name == ""
+        # The same request asked again, because an answer was lost, must not make a second queue.
+        name = f"posthouse.queue-{link.client_id:x}-{request}" if is_named_here else spec.name
+        changes: dict[str, Any] = {"serial": self._serial + 1, "name": name, "owner": 0}
         if spec.exclusive:
             changes.update(durable=False, owner=link.client_id)
         if self._is_stopping(spec.name):
             raise ActorDown(f"queue {spec.name!r} is being deleted; try again")
         spec = msgspec.structs.replace(spec, **changes)
-        change = self.topology.declare_queue(spec)
+        change = self.topology.declare_queue(spec, named_by_broker=is_named_here)
         self._commit(Operation(link, request, spec.name, actor=actor_of_queue(spec.name)), change)
         if change is not None:
             self._serial += 1
@@ -257,7 +263,7 @@ class RegistryActor:
     def _stop_exchange(self, name: str) -> None:
         actor = actor_of_exchange(name)
         self._order(control.StopChild, actor)
-        self.directory.actors.pop(actor, None)
+        self._gone(actor)
 
     def _answer(self, operation: Operation) -> None:
         if operation.link is None:
@@ -275,6 +281,8 @@ class RegistryActor:
         spec = self.topology.queues.get(message.name)
         if spec is None:
             raise UnknownQueue(f"there is no queue {message.name!r}")
+        if link is not None and spec.exclusive and spec.owner != link.client_id:
+            raise ResourceLocked(f"queue {message.name!r} is exclusive to the client that declared it")
         where = self.directory.where(actor_of_queue(message.name))
         if where.is_up:
             self._last_request += 1
@@ -301,13 +309,12 @@ class RegistryActor:
         if spec is None:
             return
         change = self.topology.delete_queue(message.name)
-        operation = Operation(link, message.request, count)
+        operation = Operation(link, message.request, count, version=change.version)
         self._commit(Operation(None, 0, None), change)
-        operation.version = change.version if change is not None else 0
         actor = actor_of_queue(message.name)
         self._context.disconnect(self._queue_links.pop(message.name))
         self._stopping[self._order(control.StopChild, actor)] = (operation, spec)
-        self.directory.actors.pop(actor, None)
+        self._gone(actor)
 
     def _stop_strangers(self, nodes: list[control.NodeInfo]) -> None:
         """A crash between journaling a deletion and stopping the actor leaves one that nobody names any more."""
@@ -333,6 +340,12 @@ class RegistryActor:
         self.directory.actors[actor] = where
         for link in self.directory.watchers.get(actor, ()):
             self._tell(link, actor, where)
+
+    def _gone(self, actor: str) -> None:
+        """The actor's exchange or queue was deleted: whoever asked for it is told that it is unknown now."""
+        self.directory.actors.pop(actor, None)
+        for link in self.directory.watchers.get(actor, ()):
+            self._tell(link, actor, Whereabouts(state="unknown", reason="deleted"))
 
     def _tell(self, link: Link, actor: str, where: Whereabouts) -> None:
         if where.is_up:

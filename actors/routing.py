@@ -152,20 +152,18 @@ class Router:
         return Explanation(
             exchange=self._exchange,
             routing_key=routing_key,
-            queues=route.queues,
-            matched=tuple(ledger.matched),
-            unmatched=tuple(ledger.unmatched),
+            queues=list(route.queues),
+            matched=ledger.matched,
+            unmatched=ledger.unmatched,
             matched_count=ledger.matched_count,
             unmatched_count=ledger.unmatched_count,
             unrouted=None if route.queues else route.fallback,
-            notes=tuple(notes),
+            notes=notes,
         )
 
     # ---- walking ----
 
-    def _resolve(
-        self, routing_key: str, headers: dict[str, Any] | None, visit: _Visit | None = None
-    ) -> Route:
+    def _resolve(self, routing_key: str, headers: dict[str, Any] | None, visit: _Visit | None = None) -> Route:
         """Walk from the exchange along what matches.
 
         What ends unrouted falls to the policy of the exchange it was published to or, where that says
@@ -247,9 +245,7 @@ class Router:
     def _needs_headers(self) -> bool:
         """Can a message reach an exchange that looks at headers? If not, its key alone decides the route."""
         if self._reads_headers is None:
-            self._reads_headers = any(
-                self._topology.exchanges[name].kind == "headers" for name in self._reachable()
-            )
+            self._reads_headers = any(self._topology.exchanges[name].kind == "headers" for name in self._reachable())
         return self._reads_headers
 
     def _reachable(self) -> set[str]:

@@ -84,8 +84,7 @@ class TopicTrie:
         count = split_words(binding.key).count("#")
         if count > HASH_WORDS_MAX:
             raise InvalidArgument(
-                f"the topic pattern {shown(binding.key)} has {count} words '#'; "
-                f"at most {HASH_WORDS_MAX} are allowed"
+                f"the topic pattern {shown(binding.key)} has {count} words '#'; at most {HASH_WORDS_MAX} are allowed"
             )
 
     def add(self, identity: Hashable, binding: BindingSpec) -> None:

@@ -241,7 +241,7 @@ class Topology:
                 gone[identity] = binding
                 source = binding.source
                 left[source] = left.get(source, len(self._by_source[source])) - 1
-                if not left[source] and self._exchanges[source].auto_delete and source not in doomed:
+                if not left[source] and self._exchanges[source].auto_delete:
                     doomed[source] = None
                     work.append(source)
 

@@ -51,7 +51,8 @@ def read(directory: str) -> BrokerFile:
         os.kill(found.pid, 0)
     except ProcessLookupError:
         raise BrokerNotRunning(
-            f"the broker on {directory} is gone (process {found.pid}); start it with: posthouse serve --data {directory}"
+            f"the broker on {directory} is gone (process {found.pid}); "
+            f"start it with: posthouse serve --data {directory}"
         ) from None
     except PermissionError:
         pass

@@ -1,7 +1,8 @@
 """The command line: which commands there are, and what becomes of their failures.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no broker, 70 a bug, 130 interrupted. A failure is one line
-on standard error, `error[code]: what was wrong`; a traceback is printed only when POSTHOUSE_DEBUG=1 asks for it.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no broker, 70 a bug, 130 interrupted. A failure is
+one line on standard error, `error[code]: what was wrong`; a traceback is printed only when POSTHOUSE_DEBUG=1
+asks for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Annotated, Final
 
 import typer
 
+import posthouse
 from posthouse import (
     cli_broker,
     cli_consume,
@@ -40,9 +42,7 @@ _LOOK: Final = "What is going on"
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        from importlib.metadata import version
-
-        print(f"posthouse {version('posthouse')}")
+        print(f"posthouse {posthouse.__version__}")
         raise typer.Exit
 
 

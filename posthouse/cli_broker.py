@@ -1,25 +1,21 @@
 """The broker as a program: serve, stop and the demo.
 
-Fails with: `BrokerNotRunning` when there is nothing to stop, `Unavailable` when it does not stop in time.
+What these commands need is imported when they run: most invocations of `posthouse` are for another command.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, Final
 
-import psutil
 import typer
 
 from posthouse.cli_connection import Timeout
 from posthouse.cli_output import say
-from posthouse.transport.errors import BrokerNotRunning, Refused, Unavailable
+from posthouse.cli_values import parse_duration_s
 
 STOP_TIMEOUT_S: Final = 60.0
-"""An actor may take its time to stop in order; the supervisor kills what takes longer than its spec allows."""
-
-_LOOK_AGAIN_S: Final = 0.05
+"""An actor may take its time to stop in order; the supervisor kills what takes longer than its spec says."""
 
 DataDirectory = Annotated[
     Path | None,
@@ -39,7 +35,8 @@ def serve(
         typer.Option(
             metavar="URL",
             show_default=False,
-            help="Where clients connect over TCP (default tcp://127.0.0.1:5670); port 0 picks a free one, '' means nowhere.",
+            help="Where clients connect over TCP (default tcp://127.0.0.1:5670). Port 0 picks a free one; "
+            "'' means nowhere.",
         ),
     ] = None,
     config: Annotated[
@@ -75,14 +72,21 @@ def demo(
         int | None,
         typer.Option(min=1, metavar="N", show_default=False, help="Only the first N flights (default all)."),
     ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the demo's data directory and say where it is.")
-    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            parser=parse_duration_s,
+            show_default=False,
+            help="Publish them over that time (default: as fast as it goes).",
+        ),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data directory and say where it is.")] = False,
 ) -> None:
     """Show it at work: the flights of one January through a broker that gets killed on the way."""
     from posthouse.demo import run
 
-    raise typer.Exit(run(flights=flights, keep=keep))
+    raise typer.Exit(run(flights=flights, seconds=seconds or 0.0, keep=keep))
 
 
 def stop(data: DataDirectory = None, timeout: Timeout = STOP_TIMEOUT_S) -> None:
@@ -90,53 +94,9 @@ def stop(data: DataDirectory = None, timeout: Timeout = STOP_TIMEOUT_S) -> None:
 
     Example:  posthouse stop --data /var/lib/posthouse
     """
+    from posthouse.cli_stop import stop_broker
     from posthouse.config import default_data_directory
 
     directory = str(data) if data is not None else default_data_directory()
-    process = _broker_of(directory)
-    try:
-        process.terminate()
-    except psutil.NoSuchProcess:
-        pass  # It went by itself in this moment, which is what was wanted.
-    except psutil.AccessDenied:
-        raise Refused(f"the broker on {directory} (process {process.pid}) belongs to another user") from None
-    _wait_until_gone(process, directory, timeout)
-    say(f"stopped the broker on {directory} (process {process.pid})")
-
-
-def _broker_of(directory: str) -> psutil.Process:
-    """The living broker. Who holds the lock is the broker; what a file says of it may be of an earlier life."""
-    holder = _lock_holder(directory)
-    if not holder:
-        raise BrokerNotRunning(f"no broker runs on {directory}")
-    try:
-        process = psutil.Process(holder)
-    except (psutil.NoSuchProcess, ValueError):
-        # The system does not tell processes of other containers apart, or it ended since.
-        if not _lock_holder(directory):
-            raise BrokerNotRunning(f"no broker runs on {directory}") from None
-        raise Refused(
-            f"the broker on {directory} cannot be seen from here; stop it in its own container"
-        ) from None
-    return process
-
-
-def _wait_until_gone(process: psutil.Process, directory: str, timeout_s: float) -> None:
-    """Until the lock is free: the process itself may stay listed until its parent has looked after it."""
-    deadline = monotonic() + timeout_s
-    while _lock_holder(directory) == process.pid:
-        left = deadline - monotonic()
-        if left <= 0:
-            raise Unavailable(
-                f"the broker on {directory} (process {process.pid}) was told to stop and still runs after {timeout_s:g} s"
-            )
-        try:
-            process.wait(min(left, _LOOK_AGAIN_S))
-        except psutil.TimeoutExpired:
-            continue
-
-
-def _lock_holder(directory: str) -> int:
-    from posthouse.supervisor.disk import RealDisk
-
-    return RealDisk().lock_holder(str(Path(directory, "run", "lock")))
+    pid = stop_broker(directory, timeout)
+    say(f"stopped the broker on {directory} (process {pid})")

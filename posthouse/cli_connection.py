@@ -1,25 +1,22 @@
-"""How a command reaches its broker: the options all commands share, and the client as the commands see it.
+"""How a command reaches its broker: the options that all commands share.
 
-`with_broker` gives a command these options and an open client. Where both an option and the environment say which
-broker is meant, the option wins.
+`with_broker` gives a command these options and an open client. Without them the client decides which broker
+is meant: by POSTHOUSE_ADDRESS, then POSTHOUSE_DATA, then this user's data directory.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, Final, ParamSpec, Protocol, Self
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
+from posthouse import client
 from posthouse.cli_values import parse_duration_s
-from posthouse.message import Message
-from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.client import Broker
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 _PANEL: Final = "Which broker"
@@ -29,7 +26,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help="The data directory of a broker on this machine. [env: POSTHOUSE_DATA]",
+        help="The data directory of a broker on this machine (env: POSTHOUSE_DATA).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -38,7 +35,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="URL",
-        help="tcp://HOST:PORT or ipc://DIR. [env: POSTHOUSE_ADDRESS]",
+        help="tcp://HOST:PORT or ipc://DIR (env: POSTHOUSE_ADDRESS).",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -55,111 +52,31 @@ Timeout = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
-class Receipt(Protocol):
-    """The fate of a published message."""
-
-    @property
-    def queues(self) -> tuple[str, ...]: ...
-    @property
-    def durability(self) -> str: ...
-    @property
-    def duplicate(self) -> bool: ...
-
-
-class Publisher(Protocol):
-    """A pipelined publisher."""
-
-    def send(self, body: bytes, routing_key: str = "", **options: Any) -> object: ...
-    def flush(self, timeout_s: float | None = None) -> None: ...
-
-
-class Messages(Protocol):
-    """An open consumer."""
-
-    def get(self, timeout_s: float | None = None) -> Message | None: ...
-
-
-class Broker(Protocol):
-    """What the command line asks of a client."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *error: Any) -> None: ...
-
-    def declare_exchange(self, name: str, kind: str, **options: Any) -> object: ...
-    def declare_queue(self, name: str, **options: Any) -> QueueInfo: ...
-    def delete_exchange(self, name: str, *, if_unused: bool = False) -> object: ...
-    def delete_queue(self, name: str, *, if_unused: bool = False, if_empty: bool = False) -> int | None: ...
-    def purge_queue(self, name: str) -> int: ...
-
-    def bind(
-        self, exchange: str, queue: str, key: str = "", /, *, arguments: dict[str, Any] | None = None
-    ) -> object: ...
-    def unbind(
-        self, exchange: str, queue: str, key: str = "", /, *, arguments: dict[str, Any] | None = None
-    ) -> object: ...
-    def bind_exchange(
-        self, source: str, target: str, key: str = "", /, *, arguments: dict[str, Any] | None = None
-    ) -> object: ...
-    def unbind_exchange(
-        self, source: str, target: str, key: str = "", /, *, arguments: dict[str, Any] | None = None
-    ) -> object: ...
-
-    def queues(self) -> list[QueueInfo]: ...
-    def exchanges(self) -> list[ExchangeSpec]: ...
-    def bindings(self) -> list[BindingSpec]: ...
-    def consumers(self) -> list[ConsumerInfo]: ...
-    def tree(self) -> list[dict[str, Any]]: ...
-    def status(self) -> dict[str, Any]: ...
-    def explain(
-        self, exchange: str, routing_key: str = "", headers: dict[str, Any] | None = None
-    ) -> Explanation: ...
-
-    def publish(self, exchange: str, body: bytes, **options: Any) -> Receipt: ...
-    def publisher(self, exchange: str) -> AbstractContextManager[Publisher]: ...
-    def consume(self, queue: str, *, prefetch: int = 256) -> AbstractContextManager[Messages]: ...
-    def get(self, queue: str) -> Message | None: ...
-    def peek(self, queue: str, count: int = 10) -> list[Message]: ...
-
-
 P = ParamSpec("P")
 
 
 def with_broker(command: Callable[Concatenate[Broker, P], None]) -> Callable[..., None]:
-    """The command with `--data`, `--address` and `--timeout`; it is called with a client, which is closed after it."""
+    """The command with the options above. It is called with a client, which is closed after it."""
 
     @functools.wraps(command)
     def run(*, data: Path | None, address: str | None, timeout: float, **arguments: Any) -> None:
         with connect(data, address, timeout) as broker:
-            command(broker, **arguments)  # type: ignore[call-arg]  # typer fills in what the signature below says
+            command(broker, **arguments)  # type: ignore[call-arg]  # typer fills in what the signature says
 
-    # typer reads the signature; the names in it are looked up here, where the command's module is still known.
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    # typer reads a signature; the names in it are looked up here, where the command's module is known.
+    own = inspect.signature(command, eval_str=True)
+    shared = inspect.signature(connect, eval_str=True)
     parameters = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in (*own, *_connection_parameters())
+        for parameter in (*list(own.parameters.values())[1:], *shared.parameters.values())
     ]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as inspect documents it
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
-def _connection_parameters() -> Iterator[inspect.Parameter]:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    yield inspect.Parameter("data", kind, default=None, annotation=Data)
-    yield inspect.Parameter("address", kind, default=None, annotation=Address)
-    yield inspect.Parameter("timeout", kind, default=DEFAULT_TIMEOUT_S, annotation=Timeout)
-
-
-def connect(data: Path | None, address: str | None, timeout_s: float) -> Broker:
-    """A client of the broker that the options or the environment name, else of this user's on this machine."""
+def connect(data: Data = None, address: Address = None, timeout: Timeout = DEFAULT_TIMEOUT_S) -> Broker:
+    """A client of the broker that the options name, else of the one the client finds by itself."""
     if data is not None and address is not None:
-        raise typer.BadParameter(
-            "--data and --address exclude each other; give one of them", param_hint="--address"
-        )
-    if data is None and address is None:
-        address = os.environ.get("POSTHOUSE_ADDRESS") or None
-        found = os.environ.get("POSTHOUSE_DATA")
-        data = Path(found) if found and address is None else None
-    import posthouse  # late, so that what needs no broker does not wait for the client's imports
-
-    return posthouse.connect(address, timeout_s=timeout_s, data=None if data is None else str(data))
+        raise typer.BadParameter("--data and --address exclude each other; give one", param_hint="--address")
+    return client.connect(address, timeout_s=timeout, data=None if data is None else str(data))

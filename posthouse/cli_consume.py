@@ -1,17 +1,18 @@
 """Taking and looking at messages: consume, get and peek.
 
-A message is settled only after its body has been handed to the operating system, so that a pipe which closes early
-loses nothing. A pipe gets bodies byte by byte, each followed by a line end; `--json` is for bodies that hold line ends.
+A message is settled only after its body has been handed to the operating system, so that a pipe which closes
+early loses nothing. A pipe gets bodies byte by byte, each followed by a line end; `--json` is for bodies that
+hold line ends themselves.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, final
 
 import typer
 
-from posthouse.cli_connection import AsJson, Broker, Messages, with_broker
+from posthouse.cli_connection import AsJson, with_broker
 from posthouse.cli_output import (
     Cell,
     Column,
@@ -28,19 +29,19 @@ from posthouse.cli_output import (
 )
 from posthouse.cli_topology import Queue
 from posthouse.cli_values import parse_duration_s
+from posthouse.client import Broker
+from posthouse.consumer import Consumer
 from posthouse.message import Message
+from posthouse.transport.limits import PREFETCH_MAX
 
 PREFETCH: Final = 256
-PREFETCH_MAX: Final = 65_535
 ROUND_MESSAGES_MAX: Final = 256
 """Printed, flushed and settled together."""
 
 BODY_CHARACTERS_SHOWN: Final = 200
 _WAIT_S: Final = 60.0
 
-NoAck = Annotated[
-    bool, typer.Option("--no-ack", help="Do not ack: what was printed returns to the queue at the end.")
-]
+NoAck = Annotated[bool, typer.Option("--no-ack", help="Do not ack: what was printed returns to the queue at the end.")]
 
 
 @with_broker
@@ -54,9 +55,7 @@ def consume(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document per line and message.")] = False,
     timeout_idle: Annotated[
         float | None,
-        typer.Option(
-            metavar="S", parser=parse_duration_s, help="End when nothing came for so long: 5, 500ms, 2m."
-        ),
+        typer.Option(metavar="S", parser=parse_duration_s, help="End when nothing came for so long: 5, 500ms, 2m."),
     ] = None,
 ) -> None:
     """Take messages from a queue and print them, until Ctrl-C.
@@ -66,33 +65,57 @@ def consume(
       posthouse consume ewr --count 10
       posthouse consume ewr --json --timeout-idle 5s | jq -r .body
     """
-    if no_ack:
-        # Nothing is settled, so nothing more comes once the prefetch is used up.
-        prefetch = limit = min(count or PREFETCH_MAX, PREFETCH_MAX)
-    else:
-        # Not more than was asked for, or other consumers would wait for what this one only gives back.
-        prefetch, limit = min(count or PREFETCH, PREFETCH), count or sys.maxsize
+    # Not more than was asked for, or other consumers would wait for what this one only gives back.
+    prefetch = min(count or sys.maxsize, PREFETCH_MAX if no_ack else PREFETCH)
+    # Without acks nothing more comes once the prefetch is used up.
+    limit = prefetch if no_ack else count or sys.maxsize
     with broker.consume(queue, prefetch=prefetch) as messages:
-        left = limit
-        while left and (taken := _take(messages, min(left, ROUND_MESSAGES_MAX), timeout_idle)):
-            for message in taken:
-                _print(message, as_json)
-            sys.stdout.flush()
-            if not no_ack:
+        acks = None if no_ack else _Acks(messages, limit - prefetch)
+        try:
+            left = limit
+            while left and (taken := _take(messages, min(left, ROUND_MESSAGES_MAX), timeout_idle)):
                 for message in taken:
-                    message.ack()
-            left -= len(taken)
+                    _print(message, as_json)
+                sys.stdout.flush()
+                left -= len(taken)
+                if acks is not None:
+                    acks.add(taken)
+        finally:
+            if acks is not None:
+                acks.finish()
 
 
-def _take(messages: Messages, count_max: int, timeout_idle_s: float | None) -> list[Message]:
+@final
+class _Acks:
+    """Acks what was printed, but the last ones only at the end.
+
+    Each ack lets the queue deliver one more. Acks beyond `early_max` would bring messages that nobody asked
+    for, and those would go back marked as redelivered.
+    """
+
+    def __init__(self, messages: Consumer, early_max: int) -> None:
+        self._messages = messages
+        self._early_left = early_max
+        self._waiting: list[Message] = []
+
+    def add(self, printed: list[Message]) -> None:
+        self._waiting += printed
+        early = self._waiting[: self._early_left]
+        del self._waiting[: len(early)]
+        self._early_left -= len(early)
+        self._messages.ack_all(early)
+
+    def finish(self) -> None:
+        self._messages.ack_all(self._waiting)
+        self._waiting = []
+
+
+def _take(messages: Consumer, count_max: int, timeout_idle_s: float | None) -> list[Message]:
     """What is there, waiting for the first; empty when nothing came in time."""
-    first = messages.get(timeout_s=_WAIT_S if timeout_idle_s is None else timeout_idle_s)
-    while first is None and timeout_idle_s is None:
-        first = messages.get(timeout_s=_WAIT_S)
-    taken = [] if first is None else [first]
-    while taken and len(taken) < count_max and (message := messages.get(timeout_s=0)) is not None:
-        taken.append(message)
-    return taken
+    while True:
+        taken = messages.batch(count_max, _WAIT_S if timeout_idle_s is None else timeout_idle_s)
+        if taken or timeout_idle_s is not None:
+            return taken
 
 
 @with_broker

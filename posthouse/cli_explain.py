@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from posthouse.cli_connection import AsJson, Broker, with_broker
+from posthouse.cli_connection import AsJson, with_broker
 from posthouse.cli_output import (
     Cell,
     Column,
@@ -20,6 +20,7 @@ from posthouse.cli_output import (
     say,
 )
 from posthouse.cli_values import HEADER_HELP, parse_headers
+from posthouse.client import Broker
 from posthouse.transport.explanation import ExplainedBinding, Explanation
 
 _COLUMNS: Final = (
@@ -38,9 +39,7 @@ def explain(
         str, typer.Argument(metavar="EXCHANGE", help="'' is the default exchange.", show_default=False)
     ],
     key: Annotated[str, typer.Option("--key", "-k", metavar="KEY", help="The routing key.")] = "",
-    header: Annotated[
-        list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)
-    ] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain where a message would go, and why not elsewhere. Publishes nothing.

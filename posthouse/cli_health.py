@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from posthouse.cli_connection import AsJson, Broker, with_broker
+from posthouse.cli_connection import AsJson, with_broker
 from posthouse.cli_output import (
     STATE_STYLES,
-    as_json,
     console,
     count,
     duration,
@@ -24,13 +23,16 @@ from posthouse.cli_output import (
     say,
     size,
 )
+from posthouse.client import Broker
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 UNHEALTHY: Final = 1
 
-_COUNTS: Final = ("queues", "exchanges", "consumers", "ready", "unacked", "restarts")
+_COUNTS: Final = ("actors", "restarts", "exchanges", "queues", "consumers", "ready", "unacked")
+_NAME_WIDTH: Final = 13
+_LISTS: Final = ("not_up", "quarantined")
 
 
 @with_broker
@@ -54,26 +56,26 @@ def status(broker: Broker, as_json: AsJson = False) -> None:
         raise typer.Exit(UNHEALTHY)
 
 
-_NAME_WIDTH: Final = 13
-
-
 def _health(is_healthy: bool) -> str:
     return "healthy" if is_healthy else "not healthy"
 
 
 def _status_lines(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    shown = {"healthy", "uptime_s", "quarantined", *_COUNTS}
+    shown = {"healthy", "uptime_s", "rss_bytes", "not_up", "quarantined", *_COUNTS}
     for name, value in found.items():
         if name not in shown:
-            yield name.replace("_", " "), printable(str(as_json(value)))
+            yield name.replace("_", " "), printable(str(value))
     if "uptime_s" in found:
         yield "up for", duration(found["uptime_s"])
     for name in _COUNTS:
         if name in found:
             yield name, count(found[name])
-    # Last, since it is long when it matters, and there only then.
-    if found.get("quarantined"):
-        yield "quarantined", ", ".join(printable(str(actor)) for actor in found["quarantined"])
+    if "rss_bytes" in found:
+        yield "memory", size(found["rss_bytes"])
+    # Last, since they are long when they matter, and there only then.
+    for name in _LISTS:
+        if found.get(name):
+            yield name.replace("_", " "), ", ".join(printable(str(actor)) for actor in found[name])
 
 
 def _draw_status(found: dict[str, Any], is_healthy: bool) -> None:
@@ -85,7 +87,7 @@ def _draw_status(found: dict[str, Any], is_healthy: bool) -> None:
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
     for name, value in _status_lines(found):
-        lines.add_row(name, Text(value, "bold red" if name == "quarantined" else ""))
+        lines.add_row(name, Text(value, "bold red" if name in ("not up", "quarantined") else ""))
     colour = "green" if is_healthy else "red"
     title = Text(f"posthouse: {_health(is_healthy)}", f"bold {colour}")
     console().print(Panel(lines, title=title, title_align="left", border_style=colour, expand=False))
@@ -150,13 +152,14 @@ def _facts(node: dict[str, Any]) -> str:
     facts = []
     if node["pid"]:
         facts.append(f"pid {node['pid']}")
-    facts.append(f"generation {node['generation']}")
-    if node["rss_bytes"]:
-        facts.append(size(node["rss_bytes"]))
-    if node["started_at"] and node["pid"]:
-        facts.append(f"up {duration(time.time() - node['started_at'])}")
+    # What went wrong comes early: a narrow terminal cuts the end.
     if node["restarts"]:
         facts.append("1 restart" if node["restarts"] == 1 else f"{count(node['restarts'])} restarts")
     if node["last_exit"]:
         facts.append(f"last exit: {printable(node['last_exit'])}")
+    if node["rss_bytes"]:
+        facts.append(size(node["rss_bytes"]))
+    if node["started_at"] and node["pid"]:
+        facts.append(f"up {duration(time.time() - node['started_at'])}")
+    facts.append(f"generation {node['generation']}")
     return ", ".join(facts)

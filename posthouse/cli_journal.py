@@ -87,7 +87,7 @@ def _entry_line(entry: DumpEntry) -> str:
 
 
 def verify(directory: Directory, as_json: AsJson = False) -> None:
-    """Read and check every byte that counts. Exit code 0: intact (or a torn tail, which mends itself), 1: damaged.
+    """Read and check every byte that counts. Exit code 0: intact, 1: damaged. A torn tail mends itself.
 
     Example:  posthouse journal verify /var/lib/posthouse
     """
@@ -160,9 +160,7 @@ def salvage(
     ],
     into: Annotated[
         Path,
-        typer.Option(
-            "--into", metavar="NEW-DIR", show_default=False, help="A directory that does not exist yet."
-        ),
+        typer.Option("--into", metavar="NEW-DIR", show_default=False, help="A directory that does not exist yet."),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -183,9 +181,7 @@ def salvage(
     if as_json:
         print_json(_salvage_as_json(report))
         return
-    say(
-        f"saved {count(report.records)} records into {report.into}; the next position is {report.next_position}"
-    )
+    say(f"saved {count(report.records)} records into {report.into}; next position {report.next_position}")
     say(f"lost for good: positions {_ranges(report.missing)}" if report.missing else "nothing is missing")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from posthouse.cli_connection import AsJson, Broker, with_broker
+from posthouse.cli_connection import AsJson, with_broker
 from posthouse.cli_output import (
     Cell,
     Column,
@@ -24,6 +24,7 @@ from posthouse.cli_output import (
     state,
     yes,
 )
+from posthouse.client import Broker
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
 
 _QUEUES: Final = (
@@ -50,9 +51,7 @@ _QUEUE_TOTALS: Final = (
 def queues(
     broker: Broker,
     as_json: AsJson = False,
-    wide: Annotated[
-        bool, typer.Option("--wide", help="Also what happened since the queue's actor started.")
-    ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Also what happened since the queue's actor started.")] = False,
 ) -> None:
     """List the queues with what is in them."""
     found = sorted(broker.queues(), key=lambda queue: queue.name)
@@ -161,9 +160,7 @@ def _binding_row(binding: BindingSpec) -> Row:
 @with_broker
 def consumers(broker: Broker, as_json: AsJson = False) -> None:
     """List the consumers: who takes from which queue, and how much it has not settled."""
-    found = sorted(
-        broker.consumers(), key=lambda consumer: (consumer.queue, consumer.client, consumer.consumer)
-    )
+    found = sorted(broker.consumers(), key=lambda consumer: (consumer.queue, consumer.client, consumer.consumer))
     if as_json:
         print_json(found)
         return

@@ -1,8 +1,9 @@
 """What the command line prints: tables, JSON, bodies, and values in a form for people.
 
-A terminal gets colours and lines cut to its width; a pipe gets plain, uncut, aligned text without escape codes.
-Text that came from a message or a peer never reaches a terminal with control characters in it. Nothing here knows
-what a broker is. rich is imported where a terminal is drawn on: `serve` lives long and forks, and needs none of it.
+A terminal gets colours and lines cut to its width; a pipe gets plain, uncut, aligned text. What a message or
+a peer brought never reaches a terminal with control characters in it. Nothing here knows what a broker is.
+
+rich is imported where a terminal is drawn on: `serve` lives long, forks, and needs none of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -31,11 +32,14 @@ STATE_STYLES: Final = {
 }
 
 _GAP: Final = "  "
+_RICH_GAP_CELLS: Final = 3
 _KIB: Final = 1024
+_CUT_TO_CELLS: Final = 12
+"""No column is cut to less than so many cells."""
 
 
 class Column(NamedTuple):
-    """A column of a table. Numbers stand to the right; what `can_shrink` is cut first on a narrow terminal."""
+    """A column of a table. Numbers stand to the right; what `can_shrink` is cut on a narrow terminal."""
 
     title: str
     is_number: bool = False
@@ -53,7 +57,7 @@ Row = Sequence[str | Cell]
 
 
 def console() -> Console:
-    """Standard output as it is now. Honours NO_COLOR; interprets no markup, since names may look like some."""
+    """Standard output as it is now. Honours NO_COLOR; reads no markup, since names may look like some."""
     from rich.console import Console
 
     return Console(markup=False, highlight=False, emoji=False, soft_wrap=False)
@@ -92,9 +96,7 @@ def _print_plain_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
     widths = [max(map(cell_len, texts)) for texts in zip(*lines, strict=True)]
     for line in lines:
         padded = (
-            " " * (width - cell_len(text)) + text
-            if column.is_number
-            else text + " " * (width - cell_len(text))
+            " " * (width - cell_len(text)) + text if column.is_number else text + " " * (width - cell_len(text))
             for column, text, width in zip(columns, line, widths, strict=True)
         )
         print(_GAP.join(padded).rstrip())
@@ -102,18 +104,27 @@ def _print_plain_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]
 
 def _print_rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    screen = console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
+    least = _RICH_GAP_CELLS * (len(columns) - 1)
+    for number, column in enumerate(columns):
+        width = max(cell_len(text) for text in (column.title, *(row[number].text for row in rows)))
+        min_width = min(width, _CUT_TO_CELLS) if column.can_shrink else width
+        least += min_width
         # rich shrinks the columns that may wrap; the cells then refuse to wrap and are cut with an ellipsis.
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
         table.add_column(
-            column.title, justify="right" if column.is_number else "left", no_wrap=not column.can_shrink
+            column.title, justify=justify, no_wrap=not column.can_shrink, min_width=min_width, overflow="ellipsis"
         )
     for row in rows:
         table.add_row(*(Text(cell.text, cell.style, no_wrap=True, overflow="ellipsis") for cell in row))
-    console().print(table)
+    # A table that is wider still runs over the edge: lines that wrap say more than numbers that are cut.
+    screen.width = max(screen.width, least)
+    screen.print(table)
 
 
 def print_json(document: object) -> None:
@@ -127,7 +138,7 @@ def print_json_line(document: object) -> None:
 
 
 def as_json(value: object) -> Any:
-    """The value in terms of JSON: structs as maps, bytes as text when they are UTF-8 and as {"base64": …} when not."""
+    """The value in terms of JSON: structs as maps, bytes as text when UTF-8, else as {"base64": …}."""
     if isinstance(value, msgspec.Struct):
         return {name: as_json(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, dict):
@@ -165,6 +176,8 @@ def readable_body(body: bytes, characters_max: int | None = None) -> str:
         text = head.decode(errors="strict" if len(head) == len(body) else "ignore")
     except UnicodeDecodeError:
         text = ""
+    if sum(not letter.isprintable() and not letter.isspace() for letter in text) * 4 > len(text):
+        text = ""  # Such bytes happen to be UTF-8, and nobody wants to read them as escapes.
     if not text and body:
         return f"<{len(body)} bytes: {body[:16].hex(' ')}{' …' if len(body) > 16 else ''}>"
     text = printable(text)
@@ -210,7 +223,7 @@ def size(number_bytes: int) -> str:
 def duration(seconds: float) -> str:
     """42 s, 3 min 5 s, 2 h 10 min, 4 d 3 h: the two greatest units."""
     whole = max(0, int(seconds))
-    parts = []
+    parts: list[tuple[int, str]] = []
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
         amount, whole = divmod(whole, length)
         if amount or parts:

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from posthouse.cli_connection import Broker, Receipt, with_broker
+from posthouse.cli_connection import with_broker
 from posthouse.cli_output import count as counted
 from posthouse.cli_output import print_json, printable, say
 from posthouse.cli_values import HEADER_HELP, parse_headers
+from posthouse.client import Broker
+from posthouse.receipt import PublishReceipt
 
 
 class Level(StrEnum):
@@ -34,21 +36,17 @@ def publish(
     ],
     body: Annotated[
         str | None,
-        typer.Argument(metavar="[BODY|-]", help="'-' reads it from standard input.", show_default=False),
+        typer.Argument(metavar="BODY|-", help="'-' reads it from standard input.", show_default=False),
     ] = None,
     key: Annotated[str, typer.Option("--key", "-k", metavar="KEY", help="The routing key.")] = "",
-    header: Annotated[
-        list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)
-    ] = None,
+    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of standard input is a message.")] = False,
     count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Publish it N times.")] = 1,
     durability: Annotated[
         Level | None,
-        typer.Option(help="What the broker does before it confirms (default sync).", show_default=False),
+        typer.Option(metavar="LEVEL", help="How safe when confirmed: sync (default), os, memory.", show_default=False),
     ] = None,
-    content_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="Such as application/json.")
-    ] = None,
+    content_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Such as application/json.")] = None,
     message_id: Annotated[str | None, typer.Option(metavar="ID", help="An id of your own.")] = None,
     dedup_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Each queue takes the same id only once for ten minutes.")
@@ -77,13 +75,9 @@ def publish(
             "it takes the messages from standard input; leave out BODY and --count", param_hint="--lines"
         )
     if (lines or count != 1) and (message_id is not None or dedup_id is not None):
-        raise typer.BadParameter(
-            "an id is for one message, and here are many", param_hint="--message-id / --dedup-id"
-        )
+        raise typer.BadParameter("an id is for one message, and here are many", param_hint="--message-id / --dedup-id")
     if not lines and body is None:
-        raise typer.BadParameter(
-            "give the text, '-' to read it from standard input, or --lines", param_hint="BODY"
-        )
+        raise typer.BadParameter("give the text, '-' to read it from standard input, or --lines", param_hint="BODY")
     if lines:
         _report_many(_publish_many(broker, exchange, _lines_of_stdin(), options), as_json)
     elif count > 1:
@@ -125,7 +119,7 @@ def _report_many(published: int, as_json: bool) -> None:
         say(f"published {counted(published)} {'message' if published == 1 else 'messages'}")
 
 
-def _report_one(receipt: Receipt, as_json: bool) -> None:
+def _report_one(receipt: PublishReceipt, as_json: bool) -> None:
     queues = list(receipt.queues)
     if as_json:
         print_json({"queues": queues, "durability": receipt.durability, "duplicate": receipt.duplicate})

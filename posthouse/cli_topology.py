@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from posthouse.cli_connection import Broker, with_broker
+from posthouse.cli_connection import with_broker
 from posthouse.cli_output import count, name_of, printable, say
 from posthouse.cli_values import HEADER_HELP, parse_headers
+from posthouse.client import Broker
 
 
 class Kind(StrEnum):
@@ -46,7 +47,7 @@ Exchange = Annotated[str, typer.Argument(metavar="EXCHANGE", show_default=False)
 Queue = Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)]
 Key = Annotated[
     str,
-    typer.Argument(metavar="[KEY]", show_default=False, help="The binding key; a topic's may hold * and #."),
+    typer.Argument(metavar="KEY", show_default=False, help="The binding key; a topic's may hold * and #."),
 ]
 Headers = Annotated[
     list[str] | None,
@@ -56,8 +57,10 @@ MatchMode = Annotated[
     Match | None,
     typer.Option(
         "--match",
+        metavar="MODE",
         show_default=False,
-        help="For a headers exchange: which of the headers must match (default all). With -with-x also x-….",
+        help="For a headers exchange: all (default), any, all-with-x or any-with-x. Names that start with x- "
+        "count only with -with-x.",
     ),
 ]
 Transient = Annotated[bool, typer.Option("--transient", help="Gone when the broker restarts, messages too.")]
@@ -68,21 +71,21 @@ AutoDelete = Annotated[bool, typer.Option("--auto-delete", help="Deleted when it
 def declare_exchange(
     broker: Broker,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="direct, topic, fanout or headers", show_default=False)
-    ],
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="direct, topic, fanout or headers", show_default=False)],
     unrouted: Annotated[
         Unrouted | None,
-        typer.Option(help="What happens to a message that no queue wants.", show_default=False),
+        typer.Option(
+            metavar="POLICY",
+            help="What happens to a message that no queue wants: return (default), drop or alternate.",
+            show_default=False,
+        ),
     ] = None,
     alternate: Annotated[
         str | None, typer.Option(metavar="EXCHANGE", help="Who gets it then; implies --unrouted alternate.")
     ] = None,
     transient: Transient = False,
     auto_delete: AutoDelete = False,
-    internal: Annotated[
-        bool, typer.Option("--internal", help="Only other exchanges may publish to it.")
-    ] = False,
+    internal: Annotated[bool, typer.Option("--internal", help="Only other exchanges may publish to it.")] = False,
 ) -> None:
     """Declare an exchange, or check that it is there as described.
 
@@ -110,9 +113,7 @@ def declare_exchange(
 @with_broker
 def declare_queue(
     broker: Broker,
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="'' lets the broker choose one.", show_default=False)
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="'' lets the broker choose one.", show_default=False)],
     transient: Transient = False,
     auto_delete: AutoDelete = False,
     single_active_consumer: Annotated[
@@ -133,9 +134,7 @@ def declare_queue(
 def delete_exchange(
     broker: Broker,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    if_unused: Annotated[
-        bool, typer.Option("--if-unused", help="Refuse while anything is bound to it.")
-    ] = False,
+    if_unused: Annotated[bool, typer.Option("--if-unused", help="Refuse while anything is bound to it.")] = False,
 ) -> None:
     """Delete an exchange and its bindings."""
     broker.delete_exchange(name, if_unused=if_unused)
@@ -168,7 +167,7 @@ def bind(
     \b
     Examples:
       posthouse bind flights newark '*.EWR.#'
-      posthouse bind by-headers cancelled -H carrier=UA -H cancelled:=true --match all
+      posthouse bind by-headers long -H carrier=UA -H cancelled:=true --match any
     """
     broker.bind(exchange, queue, key, arguments=_arguments(header, match))
     say(f"bound {_route(exchange, queue)}")
@@ -238,9 +237,7 @@ def _arguments(header: list[str] | None, match: Match | None) -> dict[str, Any] 
     if match is None:
         return headers
     if headers is not None and "x-match" in headers:
-        raise typer.BadParameter(
-            "--match and --header x-match=… say the same thing twice", param_hint="--match"
-        )
+        raise typer.BadParameter("--match and --header x-match=… say the same thing twice", param_hint="--match")
     return {"x-match": match.value, **(headers or {})}
 
 

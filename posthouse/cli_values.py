@@ -11,9 +11,7 @@ from typing import Any, Final
 
 import typer
 
-HEADER_HELP: Final = (
-    "NAME=TEXT, or NAME:=JSON for a number, true, false, null, a list or a map. May be repeated."
-)
+HEADER_HELP: Final = "NAME=TEXT, or NAME:=JSON for a number, true, false, null, a list or a map. May be repeated."
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _duration = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|d)?")
@@ -57,7 +55,5 @@ def parse_duration_s(text: str | float) -> float:
     """Seconds of "5", "1.5", "200ms", "5s", "2m", "1h" or "1d"."""
     found = _duration.fullmatch(str(text).strip())
     if found is None:
-        raise typer.BadParameter(
-            f"{text!r} is no duration; write seconds (5, 0.5) or a unit: 200ms, 5s, 2m, 1h, 1d"
-        )
+        raise typer.BadParameter(f"{text!r} is no duration; write seconds (5, 0.5) or a unit: 200ms, 5s, 2m, 1h, 1d")
     return float(found[1]) * _UNITS_S[found[2] or "s"]

@@ -16,6 +16,7 @@ from typing import Any, Self, final
 import msgspec
 
 from posthouse.address import parse_address
+from posthouse.arguments import check_count, check_seconds
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
 from posthouse.message import Message
@@ -45,19 +46,14 @@ from posthouse.transport.names import actor_of_queue, check_headers, check_name,
 from posthouse.wire_pump import Pump
 
 
-def connect(
-    address: str | None = None, *, timeout_s: float = 10.0, data: str | None = None, name: str = ""
-) -> Broker:
+def connect(address: str | None = None, *, timeout_s: float = 10.0, data: str | None = None, name: str = "") -> Broker:
     """Connect to a broker: this user's on this machine, `tcp://host:port`, or `ipc:///data/directory`.
 
     `timeout_s` is the default deadline of every call, in seconds. `name` is shown in `posthouse consumers`.
     Raises BrokerNotRunning when nobody answers in time, InvalidArgument for an address of another form.
     """
-    if not isinstance(timeout_s, int | float) or not timeout_s > 0:
-        raise InvalidArgument(f"timeout_s is {timeout_s!r}; it is a positive number of seconds")
-    where = parse_address(
-        address if data is None else f"ipc://{os.path.abspath(data)}", default_data_directory()
-    )
+    timeout_s = check_seconds("timeout_s", timeout_s)
+    where = parse_address(address if data is None else f"ipc://{os.path.abspath(data)}", default_data_directory())
     pump = Pump(where, name or f"{socket.gethostname()}:{os.getpid()}")
     try:
         with pump.lock:
@@ -142,9 +138,7 @@ class Broker:
         made: str = self._ask(lambda number: messages.DeclareQueue(number, spec), str)
         return self.queue_info(made)
 
-    def bind(
-        self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None
-    ) -> None:
+    def bind(self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None) -> None:
         """Route from an exchange to a queue. In force for every publish that starts after it returns."""
         binding = self._binding(exchange, queue, key, arguments, to_exchange=False)
         self._ask(lambda number: messages.Bind(number, binding))
@@ -156,29 +150,30 @@ class Broker:
         binding = self._binding(source, destination, key, arguments, to_exchange=True)
         self._ask(lambda number: messages.Bind(number, binding))
 
-    def unbind(
-        self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None
-    ) -> None:
+    def unbind(self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None) -> None:
         """Take back a `bind`. Raises UnknownBinding."""
         binding = self._binding(exchange, queue, key, arguments, to_exchange=False)
-        self._ask(lambda number: messages.Unbind(number, binding))
+        self._ask(lambda number: messages.Unbind(number, binding), is_removal=True)
 
     def unbind_exchange(
         self, source: str, destination: str, key: str = "", *, arguments: dict[str, Any] | None = None
     ) -> None:
         """Take back a `bind_exchange`. Raises UnknownBinding."""
         binding = self._binding(source, destination, key, arguments, to_exchange=True)
-        self._ask(lambda number: messages.Unbind(number, binding))
+        self._ask(lambda number: messages.Unbind(number, binding), is_removal=True)
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
         """Remove an exchange and its bindings. Raises UnknownExchange, PreconditionFailed."""
         check_name("exchange", name)
-        self._ask(lambda number: messages.DeleteExchange(number, name, if_unused))
+        self._ask(lambda number: messages.DeleteExchange(number, name, if_unused), is_removal=True)
 
     def delete_queue(self, name: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
         """Remove a queue, its bindings and its messages; returns how many. Raises UnknownQueue, PreconditionFailed."""
         check_name("queue", name)
-        return int(self._ask(lambda number: messages.DeleteQueue(number, name, if_unused, if_empty), int))
+        removed = self._ask(
+            lambda number: messages.DeleteQueue(number, name, if_unused, if_empty), int | None, is_removal=True
+        )
+        return removed or 0
 
     def purge_queue(self, name: str) -> int:
         """Remove what is ready; returns how many messages. What consumers hold stays."""
@@ -211,9 +206,7 @@ class Broker:
         """The supervision tree: one entry per actor with pid, generation, restarts, memory."""
         return list(self._ask(messages.DescribeTree, list[dict[str, Any]]))
 
-    def explain(
-        self, exchange: str, *, routing_key: str = "", headers: dict[str, Any] | None = None
-    ) -> Explanation:
+    def explain(self, exchange: str, *, routing_key: str = "", headers: dict[str, Any] | None = None) -> Explanation:
         """Where a message would go, and why; publishes nothing."""
         check_name("exchange", exchange, may_be_empty=True)
         check_routing_key(routing_key)
@@ -257,9 +250,7 @@ class Broker:
             stream.waiters[number] = None
             stream.close_batch()
             try:
-                self._wait(
-                    lambda: stream.waiters[number] is not None or stream.failure is not None, timeout_s
-                )
+                self._wait(lambda: stream.waiters[number] is not None or stream.failure is not None, timeout_s)
                 receipt = stream.waiters[number]
             finally:
                 del stream.waiters[number]
@@ -279,17 +270,15 @@ class Broker:
 
     # ---- consuming ----
 
-    def consume(
-        self, queue: str, prefetch: int = 256, auto_ack: bool = False, *, exclusive: bool = False
-    ) -> Consumer:
-        """Open a consumer. `prefetch`: messages held unsettled at most, 1 to 65,535. Raises UnknownQueue, ResourceLocked."""
+    def consume(self, queue: str, prefetch: int = 256, auto_ack: bool = False, *, exclusive: bool = False) -> Consumer:
+        """Open a consumer. `prefetch`: messages held unsettled at most, 1 to 65,535.
+
+        Raises UnknownQueue, ResourceLocked.
+        """
         check_name("queue", queue)
-        if not isinstance(prefetch, int) or not 1 <= prefetch <= PREFETCH_MAX:
-            raise InvalidArgument(f"prefetch is {prefetch!r}; it is 1 to {PREFETCH_MAX} messages")
+        check_count("prefetch", prefetch, 1, PREFETCH_MAX)
         with self._pump.lock:
-            subscription, opened = self._session.subscribe(
-                queue, prefetch, auto_ack=auto_ack, exclusive=exclusive
-            )
+            subscription, opened = self._session.subscribe(queue, prefetch, auto_ack=auto_ack, exclusive=exclusive)
         return Consumer(self._pump, subscription, opened, self._timeout_s)
 
     def get(self, queue: str, *, auto_ack: bool = False) -> Message | None:
@@ -354,18 +343,18 @@ class Broker:
             arguments=check_headers(arguments),
         )
 
-    def _ask(self, make: Callable[[int], Any], kind: Any = type(None)) -> Any:
-        return self._finish(REGISTRY, make, kind)
+    def _ask(self, make: Callable[[int], Any], kind: Any = None, *, is_removal: bool = False) -> Any:
+        return self._finish(REGISTRY, make, kind, is_removal)
 
     def _ask_queue(self, queue: str, make: Callable[[int], Any], kind: Any) -> Any:
         check_name("queue", queue)
-        return self._finish(actor_of_queue(queue), make, kind)
+        return self._finish(actor_of_queue(queue), make, kind, False)
 
-    def _finish(self, target: str, make: Callable[[int], Any], kind: Any) -> Any:
+    def _finish(self, target: str, make: Callable[[int], Any], kind: Any, is_removal: bool) -> Any:
         with self._pump.lock:
             if self._pump.is_closed:
                 raise InvalidArgument("this connection is closed")
-            call: Call = self._session.call(target, make)
+            call: Call = self._session.call(target, make, is_removal=is_removal)
             try:
                 self._wait(lambda: call.is_done, None)
             finally:
@@ -373,7 +362,7 @@ class Broker:
         return result_of(call, kind)
 
     def _wait(self, is_done: Callable[[], bool], timeout_s: float | None) -> None:
-        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        limit_s = self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
         was_connected = self._pump.is_connected
         if not self._pump.wait_until(is_done, time.monotonic() + limit_s):
             if not was_connected and not self._pump.is_connected:

@@ -30,6 +30,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_bytes_max: int = 16 * 1024 * 1024
     queue_memory_bytes_max: int = 64 * 1024 * 1024
     """Bodies beyond this, per queue, are kept in the journal only."""
+    disk_free_bytes_min: int = 64 * 1024 * 1024
+    """With less than this left on the data directory's disk, durable messages are refused; delivery goes on."""
     segment_bytes_max: int = 64 * 1024 * 1024
     log: str = "auto"
     """`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Self, final
 
+from posthouse.arguments import check_count
 from posthouse.message import Message
 from posthouse.session import Call
 from posthouse.subscription import Subscription
@@ -52,8 +53,7 @@ class Consumer:
 
     def batch(self, max_count: int, timeout_s: float | None = None) -> list[Message]:
         """Up to `max_count` messages as soon as there is one; none when none came in time."""
-        if max_count < 1:
-            raise InvalidArgument(f"max_count is {max_count}; it is at least 1")
+        check_count("max_count", max_count, 1, 1 << 20)
         ready = self._subscription.ready
         if not ready or self._subscription.unsettled >= self._settle_at:
             self._fetch(self._timeout_s if timeout_s is None else timeout_s)

@@ -1,35 +1,35 @@
 """The audit of the demo: what the consumers of one queue wrote down, held against what the queue had to get.
 
-Pure. A consumer writes one entry per message it received, before it acks; the ledger of a queue reads the entries of
-all its consumers, the killed ones included. Nothing the broker says about itself is believed here.
+Pure. A consumer writes one entry per message it received, before it acks; the ledger of a queue reads the
+entries of all its consumers, the killed ones included. Nothing the broker says about itself is believed here.
 
 One entry, little endian:
 
-    0        4         8          12         16                24
-    +--------+---------+----------+----------+-----------------+
-    | number | attempt | checksum | 0        | received at     |   u32, u32, u32, u32, f64 (monotonic seconds)
-    +--------+---------+----------+----------+-----------------+
+    0        4         8          12     16            24
+    +--------+---------+----------+------+-------------+
+    | number | attempt | checksum | zero | received at |    three u32, four bytes, f64: monotonic seconds
+    +--------+---------+----------+------+-------------+
 """
 
 from __future__ import annotations
 
 import struct
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Final, final
 
-_ENTRY: Final = struct.Struct("<IIIId")
+_ENTRY: Final = struct.Struct("<III4xd")
 ENTRY_BYTES: Final = _ENTRY.size
 
 
 def pack_entry(number: int, attempt: int, checksum: int, received_at: float) -> bytes:
     """One message received."""
-    return _ENTRY.pack(number, attempt, checksum, 0, received_at)
+    return _ENTRY.pack(number, attempt, checksum, received_at)
 
 
 @final
 class Ledger:
-    """What one queue handed out. `expected` maps the numbers it has to get to the checksums of their bodies."""
+    """What one queue handed out. `expected` maps the numbers it has to get to their bodies' checksums."""
 
     def __init__(self, expected: Mapping[int, int]) -> None:
         self.expected = expected
@@ -46,17 +46,22 @@ class Ledger:
         """First deliveries to one consumer that came after a later message of the same publisher."""
         self._received: set[int] = set()
         self._last_first: dict[str, int] = {}
-        self._times: list[float] = []
+        self._times: dict[str, list[float]] = {}
+        self._redelivered_at: list[float] = []
 
     def read(self, consumer: str, data: bytes) -> int:
         """Take the whole entries at the start of `data`; returns the number of bytes taken.
 
-        A consumer that was killed may leave half an entry. It had not acked that message, so it does not count.
+        A consumer that was killed may leave half an entry. It had not acked that message, so it does not
+        count.
         """
         taken = len(data) - len(data) % ENTRY_BYTES
-        for number, attempt, checksum, _, received_at in _ENTRY.iter_unpack(memoryview(data)[:taken]):
+        times = self._times.setdefault(consumer, [])
+        for number, attempt, checksum, received_at in _ENTRY.iter_unpack(memoryview(data)[:taken]):
             self._enter(consumer, number, attempt, checksum)
-            self._times.append(received_at)
+            times.append(received_at)
+            if attempt > 1:
+                self._redelivered_at.append(received_at)
         return taken
 
     def _enter(self, consumer: str, number: int, attempt: int, checksum: int) -> None:
@@ -92,17 +97,21 @@ class Ledger:
 
     @property
     def is_good(self) -> bool:
-        """Nothing lost, nothing twice without a mark, nothing damaged, nothing astray, everything in order."""
+        """Nothing lost, nothing again without a mark, nothing damaged or astray, all in order."""
         faults = self.unflagged_duplicates + self.damaged + self.unexpected + self.out_of_order
         return self.is_complete and not faults
 
-    def first_after(self, moment: float) -> float | None:
-        """When the first message after this moment was received."""
-        times = sorted(self._times)
-        index = bisect_left(times, moment)
-        return times[index] if index < len(times) else None
+    def first_after(self, moment: float, consumer: str | None = None) -> float | None:
+        """When the first message after this moment was received: by that consumer, or by any."""
+        times = self._times if consumer is None else {consumer: self._times.get(consumer, [])}
+        firsts = [own[index] for own in times.values() if (index := bisect_right(own, moment)) < len(own)]
+        return min(firsts, default=None)
+
+    def first_redelivered_after(self, moment: float) -> float | None:
+        """When somebody first received, after this moment, what somebody else had been given before."""
+        return min((at for at in self._redelivered_at if at > moment), default=None)
 
     @property
     def last_at(self) -> float:
         """When the last message was received; 0.0 when there was none."""
-        return max(self._times, default=0.0)
+        return max((times[-1] for times in self._times.values() if times), default=0.0)

@@ -1,8 +1,8 @@
 """One consumer process of the demo: receives, writes down what it received, acks.
 
-The entry is written before the ack, so a message that was acked is always in the file, however the process ends; a
-message that is in the file and was not acked comes again, to somebody else, marked as redelivered. One client object
-serves the whole life of the process, through every restart of the broker.
+The entry is written before the ack, so a message that was acked is always in the file, however the process
+ends; a message that is in the file and was not acked comes again, to somebody else, marked as redelivered.
+One client object serves the whole life of the process, through every restart of the broker.
 
 Fails with: the client's errors, to stderr and exit code 1; the demo reports the process as lost.
 """
@@ -36,8 +36,7 @@ def consume(data: str, queue: str, file: int, stopping: threading.Event) -> None
             batch = messages.batch(BATCH_MESSAGES_MAX, timeout_s=TURN_S)
             now = time.monotonic()
             entries = [
-                pack_entry(number_of(message.body), message.attempt, zlib.crc32(message.body), now)
-                for message in batch
+                pack_entry(number_of(message.body), message.attempt, zlib.crc32(message.body), now) for message in batch
             ]
             os.write(file, b"".join(entries))
             for message in batch:

@@ -1,7 +1,8 @@
 """The flights of the demo: what the file says, how each flight is addressed, which queue has to get which.
 
-What a queue has to get is said twice: once as bindings, for the broker, and once as a condition in plain Python, for
-the audit. The two share nothing, so that a mistake of the broker's matcher cannot hide in the expectation.
+What a queue has to get is said twice: once as bindings, for the broker, and once as a condition in plain
+Python, for the audit. The two share nothing, so that a mistake of the broker's matcher cannot hide in the
+expectation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ FLIGHTS_IN_FILE: Final = 27_004
 
 @final
 class Flight(NamedTuple):
-    """One row of the file. `number` counts from 1 in the order of the file, `body` is number and row as bytes."""
+    """One row of the file. `number` counts from 1 in its order, `body` is number and row as bytes."""
 
     number: int
     body: bytes
@@ -57,7 +58,7 @@ class Rule:
 @final
 @dataclass(frozen=True)
 class Feed:
-    """One queue of the demo: how it is bound, how many processes consume it, and which flights it has to get."""
+    """One queue of the demo: its bindings, how many processes consume it, which flights it has to get."""
 
     pattern: str
     exchange: str
@@ -109,7 +110,9 @@ FEEDS: Final = (
 
 
 def read_flights(limit: int | None = None) -> list[Flight]:
-    """The flights of the installed file, the first `limit` of them. Raises OSError when it is damaged or missing."""
+    """The flights of the installed file, the first `limit` of them. Raises OSError when it is damaged or
+    missing.
+    """
     content = gzip.decompress((files("posthouse") / "flights" / FILE).read_bytes())
     return parse_flights(content.decode("ascii").splitlines(), limit)
 

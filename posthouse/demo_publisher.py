@@ -1,7 +1,8 @@
 """The publisher process of the demo: every flight to every exchange, through one client object, confirmed.
 
-It prints one JSON object per line: `{"published": n}` while it works, `{"confirmed": n, "messages": m, "seconds": s}`
-when the broker has confirmed everything. It never looks whether the broker lives; the client does.
+It prints one JSON object per line: `{"published": n}` while it works, `{"confirmed": n, "messages": m,
+"seconds": s}` when the broker has confirmed everything. It never looks whether the broker lives; the client
+does.
 
 Fails with: the client's errors, to stderr and exit code 1; the demo ends with them.
 """
@@ -18,7 +19,7 @@ import posthouse
 from posthouse.demo_flights import EXCHANGES, Flight, read_flights
 
 WINDOW_MESSAGES = 2_048
-REPORT_EVERY_FLIGHTS = 200
+REPORTS = 150
 DEADLINE_S = 60.0
 WORK_QUEUE = "connection-risk"
 
@@ -26,12 +27,10 @@ WORK_QUEUE = "connection-risk"
 def publish(data: str, flights: list[Flight], seconds: float) -> None:
     """Publish all; with `seconds` spread over that time, otherwise as fast as the broker confirms."""
     waiting = threading.Event()
+    report_every = max(1, len(flights) // REPORTS)
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(posthouse.connect(data=data, timeout_s=DEADLINE_S))
-        out = {
-            name: stack.enter_context(broker.publisher(name, window=WINDOW_MESSAGES))
-            for name in (*EXCHANGES, "")
-        }
+        out = {name: stack.enter_context(broker.publisher(name, window=WINDOW_MESSAGES)) for name in (*EXCHANGES, "")}
         started_at = time.monotonic()
         for flight in flights:
             out["departures"].send(flight.body)
@@ -39,7 +38,7 @@ def publish(data: str, flights: list[Flight], seconds: float) -> None:
             out["airports"].send(flight.body, routing_key=flight.origin)
             out["notices"].send(flight.body, headers=flight.headers)
             out[""].send(flight.body, routing_key=WORK_QUEUE)
-            if flight.number % REPORT_EVERY_FLIGHTS == 0:
+            if flight.number % report_every == 0:
                 _report(published=flight.number)
                 ahead_s = started_at + seconds * flight.number / len(flights) - time.monotonic()
                 if ahead_s > 0:

@@ -30,7 +30,8 @@ class Log:
         renderer: Any = structlog.dev.ConsoleRenderer() if is_text else structlog.processors.JSONRenderer()
         stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         logger = structlog.wrap_logger(
-            structlog.PrintLogger(sys.stderr), processors=[structlog.processors.add_log_level, stamp, renderer]
+            structlog.PrintLogger(sys.stderr),
+            processors=[structlog.processors.add_log_level, stamp, renderer],
         )
         return cls(logger)
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Self, final
 
 import msgspec
 
+from posthouse.arguments import check_count
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
@@ -18,6 +19,7 @@ from posthouse.wire_pump import Pump
 
 DURABILITIES: Final = {"sync": Durability.SYNC, "os": Durability.OS, "memory": Durability.MEMORY}
 WINDOW_DEFAULT: Final = 65_536
+WINDOW_MAX: Final = 1 << 20
 WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 """What a publisher keeps unconfirmed at most, whatever its window of messages."""
 
@@ -77,8 +79,7 @@ class Publisher:
 
     def __init__(self, pump: Pump, exchange: str, window: int, timeout_s: float) -> None:
         check_name("exchange", exchange, may_be_empty=True)
-        if not isinstance(window, int) or not 1 <= window <= 1 << 20:
-            raise InvalidArgument(f"window is {window!r}; it is 1 to {1 << 20} messages")
+        check_count("window", window, 1, WINDOW_MAX)
         self._pump = pump
         self._lock = pump.lock
         self._window = window
@@ -113,9 +114,13 @@ class Publisher:
         return number
 
     def send_many(
-        self, bodies: list[bytes], routing_key: str = "", headers: dict[str, Any] | None = None, **options: Any
+        self,
+        bodies: list[bytes],
+        routing_key: str = "",
+        headers: dict[str, Any] | None = None,
+        **options: Any,
     ) -> int:
-        """Take many messages that share everything but the body; returns the number of the last. Cheaper than `send`."""
+        """Take many messages that share all but the body; returns the number of the last. Cheaper than `send`."""
         limits = self._pump.session.limits
         checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
         if checked and max(map(len, checked)) > limits.body_bytes_max:
@@ -193,7 +198,7 @@ class Publisher:
             deadline = time.monotonic() + self._timeout_s
             if not self._pump.wait_until(lambda: self._has_room(2), deadline):
                 raise OutcomeUnknown(
-                    f"{stream.unconfirmed_messages} messages are unconfirmed and nothing moved for {self._timeout_s} s; "
+                    f"{stream.unconfirmed_messages} messages are unconfirmed, none was for {self._timeout_s} s; "
                     "they are kept and sent again when the broker answers"
                 )
         if stream.unconfirmed_messages:

@@ -6,6 +6,7 @@ and handed to it: its journal's directory, its limits, its sockets.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import secrets
@@ -25,7 +26,7 @@ from posthouse.actors.cell import Life as CellLife
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.loop import Loop, wall_ms
-from posthouse.actors.queue import QueueActor
+from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
@@ -77,10 +78,8 @@ class Broker:
         try:
             return Supervisor(self._tree(), self._directory, callbacks).run()
         finally:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._broker_file)
-            except FileNotFoundError:
-                pass
 
     # ---- the tree: started downwards, stopped upwards ----
 
@@ -102,10 +101,10 @@ class Broker:
 
     def _make_queue(self, kind: str, actor_id: str, arguments: bytes) -> ChildSpec:
         spec = msgspec.msgpack.decode(arguments, type=QueueSpec)
-        memory = self._config.queue_memory_bytes_max
+        limits = QueueLimits(self._config.queue_memory_bytes_max, self._config.disk_free_bytes_min)
 
         def make(context: Context) -> Actor:
-            return QueueActor(context, spec, memory_bytes_max=memory)
+            return QueueActor(context, spec, limits)
 
         journal = self._queue_journal(spec) if spec.durable else None
         return ChildSpec(actor_id, kind, lambda life: self._run_cell(life, make, journal))
@@ -163,9 +162,7 @@ class Broker:
         disk = RealDisk()
         while True:
             try:
-                return Journal.open(
-                    disk, directory, generation=life.generation, settings=settings, now_ms=wall_ms
-                )
+                return Journal.open(disk, directory, generation=life.generation, settings=settings, now_ms=wall_ms)
             except JournalLocked:
                 if time.monotonic() > deadline:
                     raise

@@ -18,10 +18,21 @@ import msgspec
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
-from posthouse.transport.errors import PosthouseError, Refused, UnknownExchange, UnknownQueue, from_wire
+from posthouse.transport.errors import (
+    ActorDown as ActorIsDown,
+)
+from posthouse.transport.errors import (
+    PosthouseError,
+    ProtocolViolation,
+    Refused,
+    UnknownExchange,
+    UnknownQueue,
+    from_wire,
+)
 from posthouse.transport.limits import Limits
 from posthouse.transport.links import Arrived, Ended, Identity, Link, Links, Opened, Route
 from posthouse.transport.messages import (
+    NIL,
     ActorDown,
     ActorUp,
     Batch,
@@ -35,9 +46,11 @@ from posthouse.transport.messages import (
     Reply,
 )
 from posthouse.transport.names import actor_of_exchange, actor_of_queue
+from posthouse.transport.session import State
 
 REGISTRY: Final = "registry"
 DOOR_ROUTE: Final = b"door"
+_NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding")
 TICK_MS: Final = 100
 
 
@@ -45,10 +58,12 @@ TICK_MS: Final = 100
 class Call:
     """A request on its way."""
 
-    __slots__ = ("error", "is_done", "make", "number", "result", "target")
+    __slots__ = ("error", "is_done", "is_removal", "make", "number", "result", "target", "times_asked")
 
-    def __init__(self, number: int, target: str, make: Callable[[int], Message]) -> None:
+    def __init__(self, number: int, target: str, make: Callable[[int], Message], is_removal: bool) -> None:
         self.number = number
+        self.is_removal = is_removal
+        self.times_asked = 0
         self.target = target
         self.make = make
         self.is_done = False
@@ -66,7 +81,13 @@ class Session:
     """One client of one broker."""
 
     def __init__(
-        self, name: str, *, limits: Limits, source: random.Random, wall_ms: Callable[[], int], is_behind_door: bool
+        self,
+        name: str,
+        *,
+        limits: Limits,
+        source: random.Random,
+        wall_ms: Callable[[], int],
+        is_behind_door: bool,
     ) -> None:
         self.limits = limits
         self.client_id = source.getrandbits(62) | 1
@@ -83,7 +104,7 @@ class Session:
         self._gotten: dict[str, Subscription] = {}
         self._last_number = 0
         self._next_tick_ms = 0
-        self.registry = self.links.open(REGISTRY)
+        self.registry = self.links.open(REGISTRY, survives=False)
 
     # ---- facts ----
 
@@ -120,14 +141,22 @@ class Session:
 
     # ---- requests ----
 
-    def call(self, target: str, make: Callable[[int], Message]) -> Call:
-        """Ask an actor; `make` gets the request's number. The call is done when it says so."""
-        call = Call(self._number(), target, make)
+    def call(self, target: str, make: Callable[[int], Message], *, is_removal: bool = False) -> Call:
+        """Ask an actor; `make` gets the request's number. The call is done when it says so.
+
+        It is asked again in every new session until it is answered. A removal that finds nothing when it is asked
+        again has been carried out the first time.
+        """
+        call = Call(self._number(), target, make, is_removal)
         self._calls[call.number] = call
         link = self._link(target)
-        if link.survives or link.state.value == "open":
-            self._send(link, make(call.number))
+        if link.state is State.OPEN:
+            self._ask(link, call)
         return call
+
+    def _ask(self, link: Link, call: Call) -> None:
+        call.times_asked += 1
+        self._send(link, call.make(call.number))
 
     def forget(self, call: Call) -> None:
         """Its deadline passed."""
@@ -226,37 +255,40 @@ class Session:
         self.links.settle(arrived)
 
     def _opened(self, link: Link) -> None:
+        asked = [call for call in self._calls.values() if call.target == link.target]
         if link is self.registry:
             for other in self.links.all_opened():
                 if other is not link:
                     self._locate(other.target)
-            return
-        if link.survives:
-            return
         queue = _queue_of(link)
-        asked = [call for call in self._calls.values() if call.target == link.target]
         for subscription in list(self._subscriptions.values()):
             if subscription.queue == queue and not self._is_being_opened(subscription):
                 self.call(link.target, subscription.open)
         for call in asked:
-            self._send(link, call.make(call.number))
+            self._ask(link, call)
 
     def _is_being_opened(self, subscription: Subscription) -> bool:
         return any(call.make == subscription.open for call in self._calls.values())
 
     def _ended(self, ended: Ended) -> None:
+        """Everything but a violation is mended by the next session."""
         link = ended.link
-        if link.state.value == "closed" and ended.code not in ("actor_down", "unreachable", "unknown_session"):
-            error = from_wire(ended.code, ended.text)
-            self._fail(link.target, error)
+        if ended.code == ProtocolViolation.code:
+            self._fail(link.target, ProtocolViolation(ended.text))
 
     def _lost(self, actor: str, state: str, reason: str) -> None:
         self.links.peer_down(actor, reason)
+        if state == "quarantined":
+            error = ActorIsDown(f"{actor} is quarantined: {reason}; see `posthouse tree`")
+            for call in [call for call in self._calls.values() if call.target == actor]:
+                self._answered(call.number, None, error)
         if state != "unknown":
             return
         kind, _, name = actor.partition(":")
-        error = UnknownQueue(f"there is no queue {name!r}") if kind == "queue" else None
-        self._fail(actor, error or UnknownExchange(f"there is no exchange {name!r}"))
+        if kind == "queue":
+            self._fail(actor, UnknownQueue(f"there is no queue {name!r}"))
+        else:
+            self._fail(actor, UnknownExchange(f"there is no exchange {name!r}"))
 
     def _fail(self, target: str, error: PosthouseError) -> None:
         """Whatever waits for this actor will never be answered."""
@@ -282,20 +314,25 @@ class Session:
 
     def _answered(self, number: int, result: msgspec.Raw | None, error: PosthouseError | None) -> None:
         call = self._calls.pop(number, None)
-        if call is not None:
-            call.finish(result, error)
+        if call is None:
+            return
+        if call.is_removal and call.times_asked > 1 and error is not None and error.code in _NOTHING_THERE:
+            result, error = NIL, None
+        call.finish(result, error)
 
     # ---- ways to the actors ----
 
     def _link(self, target: str) -> Link:
         is_new = not self.links.is_open(target)
-        link = self.links.open(target, survives=not target.startswith("queue:"))
+        link = self.links.open(target, survives=target.startswith("exchange:"))
         if is_new:
             self._locate(target)
         return link
 
     def _locate(self, target: str) -> None:
-        self._send(self.registry, Locate(self._number(), target))
+        """Every new session with the registry asks for all targets, so nothing need be kept while there is none."""
+        if self.registry.state is State.OPEN:
+            self._send(self.registry, Locate(self._number(), target))
 
     def _reach(self, actor: str, generation: int, endpoint: str, now_ms: int) -> None:
         if not self.links.is_open(actor):

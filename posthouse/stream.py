@@ -1,8 +1,9 @@
 """A stream: what one publisher sends to one exchange, numbered, batched and confirmed.
 
-Pure but for the wall clock it is given. It sends at once when nothing is unconfirmed, and coalesces while a confirm is outstanding, up to a limit of
-bytes and messages; so a lone message does not wait and a flood travels in large batches, with no timer. The numbers
-count from 1 in the order of `add`, never skip, and are how queues recognise what was sent twice.
+Pure but for the wall clock it is given. It sends at once when nothing is unconfirmed, and coalesces while a confirm is
+outstanding, up to a limit of bytes and messages; so a lone message does not wait and a flood travels in large batches,
+with no timer. The numbers count from 1 in the order of `add`, never skip, and are how queues recognise what was sent
+twice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 
 from posthouse.transport import messages
 from posthouse.transport.batch import Properties, pack_lengths
-from posthouse.transport.errors import Refused, from_wire
+from posthouse.transport.errors import Refused, Unavailable, from_wire
 from posthouse.transport.limits import BATCH_BYTES_TARGET
 from posthouse.transport.messages import Batch, Options, Receipt
 
@@ -34,7 +35,7 @@ class Stream:
         self.number = number
         self.exchange = exchange
         self.next_seq = 1
-        self.refused: list[tuple[int, Refused]] = []
+        self.refused: list[tuple[int, Refused | Unavailable]] = []
         self.failure: Refused | None = None
         self.has_been_left = False
         """The open batch is known to the stand-in, which will send it if the application does not."""
@@ -137,7 +138,6 @@ class Stream:
             self.unconfirmed_bytes -= size
             if receipt.code is not None:
                 error = from_wire(receipt.code, receipt.text)
-                assert isinstance(error, Refused)
                 self.refused += [(number, error) for number in range(next_seq, next_seq + count)]
             next_seq += count
         for number in [number for number in self.waiters if receipt.first_seq <= number < end]:

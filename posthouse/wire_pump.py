@@ -8,6 +8,7 @@ alive until the application is back.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import secrets
 import threading
@@ -48,6 +49,7 @@ class Pump:
         self._next_look_ms = 0
         self._is_closed = False
         self._needs_stand_in = threading.Event()
+        self._pause = threading.Event()
         self._last_activity = 0.0
         self._thread: threading.Thread | None = None
         if address.door:
@@ -90,10 +92,9 @@ class Pump:
         session.tick(now_ms)
         if not self.is_connected and now_ms >= self._next_look_ms:
             self._next_look_ms = now_ms + LOOK_FOR_BROKER_MS
-            try:
+            # It may come back; the caller's deadline decides how long to hope.
+            with contextlib.suppress(BrokerNotRunning):
                 self.look_for_broker()
-            except BrokerNotRunning:
-                pass  # It may come back; the caller's deadline decides how long to hope.
 
     def wait_until(self, is_done: Callable[[], bool], deadline: float) -> bool:
         """Turn until it is done or the deadline (monotonic seconds) has passed; says which."""
@@ -129,6 +130,7 @@ class Pump:
             for link in self.session.links.all_opened():
                 self.session.links.close(link)
             self._send()
+        self._pause.set()
         self._needs_stand_in.set()
         if self._thread is not None:
             self._thread.join()
@@ -145,21 +147,19 @@ class Pump:
             for name, endpoint in session.to_connect:
                 outbound.connect(name, endpoint)
             session.to_connect.clear()
-        for name, frame in frames:
-            assert isinstance(name, bytes)
-            if outbound.send(name, frame) is Sent.GONE:
-                session.disconnected(name)
+        for route, frame in frames:
+            assert isinstance(route, bytes)
+            if outbound.send(route, frame) is Sent.GONE:
+                session.disconnected(route)
 
     def _stand_in(self) -> None:
         while True:
             self._needs_stand_in.wait()
-            if self._is_closed:
-                return
-            time.sleep(STAND_IN_AFTER_S)
-            if time.monotonic() - self._last_activity < STAND_IN_AFTER_S:
+            self._pause.wait(STAND_IN_AFTER_S)
+            if time.monotonic() - self._last_activity < STAND_IN_AFTER_S and not self.is_closed:
                 continue
             with self.lock:
-                if self._is_closed:
+                if self.is_closed:
                     return
                 for stream in self.session.streams():
                     stream.close_batch()

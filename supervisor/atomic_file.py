@@ -1,6 +1,7 @@
 """Small files that are replaced as a whole: after a crash the old content is there or the new one.
 
-One of the two places with `fsync`, the other being `disk`, which serves the journals.
+One of the two places with `fsync`, the other being `disk`, which serves the journals. It must not know whose
+files they are.
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ def replace_file(path: str, data: bytes) -> None:
         raise SyncFailed(f"{path} could not be written safely: {error}") from error
 
 
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
 def _replace(path: str, data: bytes) -> None:
     unfinished = f"{path}.tmp"
     # A crash may have left one behind; O_EXCL then keeps us from following a planted link.
@@ -43,8 +53,4 @@ def _replace(path: str, data: bytes) -> None:
     finally:
         os.close(descriptor)
     os.rename(unfinished, path)
-    directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(os.path.dirname(path) or ".")

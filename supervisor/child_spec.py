@@ -142,9 +142,7 @@ def _check_group(group: GroupSpec, seen: set[str]) -> None:
             check_child(member)
             _check_id(member.id, seen)
         elif group.quarantines:
-            raise InvalidArgument(
-                f"group {group.id!r} quarantines and holds children only, not {member.id!r}"
-            )
+            raise InvalidArgument(f"group {group.id!r} quarantines and holds children only, not {member.id!r}")
         else:
             _check_group(member, seen)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from posthouse.supervisor.child_spec import ID_BYTES_MAX, check_child
 from posthouse.supervisor.control_messages import (
+    Announce,
     DescribeTree,
     Done,
     Down,
@@ -61,6 +62,8 @@ def handle(tree: Tree, child_id: str, generation: int, message: FromChild, now_m
             if child.state in (State.STARTING, State.UP) and not tree.is_ending:
                 tree.bounce(child)
                 child.touch()
+        case _:
+            assert isinstance(message, Announce), "the composition root's, and nothing to the tree"
     return tree.advance(now_ms)
 
 
@@ -114,7 +117,7 @@ def _start_child(tree: Tree, request: StartChild) -> str:
         check_child(spec)
     except Refused as error:
         return str(error)
-    assert spec.id == request.id, "make_child must keep the id it was given"
+    assert (spec.id, spec.kind) == (request.id, request.kind), "make_child changed the id or kind"
     if present is None:
         tree.add(group, spec, request.arguments).touch()
     elif present.group is not group:

@@ -23,7 +23,7 @@ import tempfile
 from types import TracebackType
 from typing import Self, final
 
-from posthouse.supervisor.atomic_file import replace_file
+from posthouse.supervisor.atomic_file import replace_file, sync_directory
 from posthouse.supervisor.generations import Generations
 from posthouse.transport.errors import DataDirectoryInUse, InvalidArgument
 
@@ -111,21 +111,27 @@ class DataDirectory:
 def _make_private(path: str) -> None:
     """Create the directory for us alone, or see that an existing one is ours and closed to other writers."""
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
+        _make(path, 0o700)
+        found = os.stat(path)
     except NotADirectoryError as error:
         raise DataDirectoryInUse(f"{path}: a parent is not a directory") from error
-    found = os.lstat(path)
-    if stat.S_ISLNK(found.st_mode):
-        found = os.stat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise DataDirectoryInUse(f"{path} is not a directory")
     if found.st_uid != os.geteuid():
         raise DataDirectoryInUse(f"{path} belongs to user {found.st_uid}, and this process is {os.geteuid()}")
     if found.st_mode & 0o022:
         raise DataDirectoryInUse(f"{path} can be written by other users; give it mode 0700 or choose another")
+
+
+def _make(path: str, mode: int) -> None:
+    """Create the directory and its parents durably: a power cut must not take a journal's directory away."""
+    if os.path.lexists(path):
+        return
+    parent = os.path.dirname(path)
+    _make(parent, 0o777)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode)
+    sync_directory(parent)
 
 
 def _lock(path: str) -> int:

@@ -73,6 +73,9 @@ class Disk(Protocol):
     def lock_holder(self, path: str) -> int:
         """The process id that holds the lock, 0 when nobody does. Takes and releases nothing."""
 
+    def free_bytes(self, path: str) -> int:
+        """What an unprivileged process may still write on the file system that holds `path`."""
+
     def random_bytes(self, count: int) -> bytes: ...
 
     def monotonic_ns(self) -> int: ...
@@ -110,7 +113,7 @@ def is_full(fault: OSError) -> bool:
 
 
 _DARWIN = sys.platform == "darwin"
-_FLOCK = struct.Struct("@qqihh4x" if _DARWIN else "@hhqqi4x")
+_FLOCK = struct.Struct("@qqihh" if _DARWIN else "@hhqqi4x")
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
@@ -236,6 +239,10 @@ class RealDisk:
             os.close(handle)
         kind, holder = (answer[3], answer[2]) if _DARWIN else (answer[0], answer[4])
         return 0 if kind == fcntl.F_UNLCK else int(holder)
+
+    def free_bytes(self, path: str) -> int:
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
 
     def random_bytes(self, count: int) -> bytes:
         return os.urandom(count)

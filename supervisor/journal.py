@@ -1,9 +1,9 @@
 """The journal of one actor: append, commit, the event that a position is durable, replay, trim.
 
-Promises: a position is durable only after the sync of the bytes that hold it has returned; durable records are
-replayed in order, none missing and none invented; what is not durable survives a crash as a prefix or not at
-all. Records are opaque bytes with a small integer kind. Callers must not assume a file, a blocking sync, or
-that a position is an offset: a replicated log may stand behind the same calls.
+Promises: a position is durable only after the sync of the bytes that hold it has returned; durable records
+are replayed in order, none missing and none invented; what is not durable survives a crash as a prefix or
+not at all. Records are opaque bytes with a small integer kind. Callers must not assume a file, a blocking
+sync, or that a position is an offset: a replicated log may stand behind the same calls.
 
 Fails with: `DiskFull` from `commit` and `rotate` leaves the journal usable and the commit undone; every other
 `DiskFault` ends it, each later call raises the same again, and the actor must stop.
@@ -12,6 +12,7 @@ Fails with: `DiskFull` from `commit` and `rotate` leaves the journal usable and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Final, final
 
@@ -24,17 +25,18 @@ from posthouse.supervisor.journal_segment import JournalSettings, SegmentIndex, 
 from posthouse.supervisor.journal_stats import JournalCounters, JournalStats
 from posthouse.transport.errors import DiskFault, DiskFull, JournalCorrupt, SyncFailed
 
-__all__ = ["Journal", "JournalSettings", "JournalStats", "Record", "RecoveryReport"]
+__all__ = ["Buffer", "Journal", "JournalSettings", "JournalStats", "Record", "RecoveryReport"]
 
 RESERVE_NAME: Final = "reserve"
 
 
 @final
 class Journal:
-    """One writer's journal. Not thread-safe; owned by one process, which the lock and the generation guard."""
+    """One writer's journal. Not thread-safe; it belongs to one process, as lock and generation ensure."""
 
     def __init__(self, disk: Disk, directory: str, settings: JournalSettings, opened: OpenedJournal) -> None:
         self.recovery: RecoveryReport = opened.report
+        # Called with the highest durable position each time it advances. It must not append or commit.
         self.on_durable: Callable[[int], None] | None = None
         self.written = opened.tail.index.last
         self.durable = self.written
@@ -120,6 +122,7 @@ class Journal:
         once the head was read back. `DiskFull` leaves the journal as it was after its commit.
         """
         self.commit()
+        assert self._pending.is_empty(), "on_durable must not append"
         builder = self._builder()
         for kind, payload in head:
             builder.add(kind, (payload,))
@@ -158,14 +161,17 @@ class Journal:
     def replay_chunks(self, start: int = 0, stop: int | None = None) -> Iterator[list[Record]]:
         """The same, a list for each chunk. Streams; must not be held across a `trim` or `rotate`."""
         stop = self.written + 1 if stop is None else min(stop, self.written + 1)
-        for index in list(self._segments):
-            if index.last < start or index.header.base >= stop:
-                continue
-            for records in stream_segment(self._disk, self._directory, index, start, stop):
-                if records[0].position >= start and records[-1].position < stop:
-                    yield records
-                else:
-                    yield [record for record in records if start <= record.position < stop]
+        try:
+            for index in list(self._segments):
+                if index.last < start or index.header.base >= stop:
+                    continue
+                for records in stream_segment(self._disk, self._directory, index, start, stop):
+                    if records[0].position >= start and records[-1].position < stop:
+                        yield records
+                    else:
+                        yield [record for record in records if start <= record.position < stop]
+        except OSError as fault:
+            raise self._end(disk_fault(f"replaying the journal in {self._directory}", fault)) from fault
 
     def read(self, position: int) -> Record:
         """One written record. `LookupError`: trimmed, not yet written, or never there."""
@@ -201,9 +207,16 @@ class Journal:
         """
         if not self._has_reserve:
             return False
-        self._disk.unlink(f"{self._directory}/{RESERVE_NAME}")
         self._has_reserve = False
+        try:
+            self._disk.unlink(f"{self._directory}/{RESERVE_NAME}")
+        except OSError as fault:
+            raise self._end(disk_fault(f"releasing the reserve in {self._directory}", fault)) from fault
         return True
+
+    def free_bytes(self) -> int:
+        """What the disk still has room for."""
+        return self._disk.free_bytes(self._directory)
 
     def stats(self) -> JournalStats:
         """The figures of this moment; costs a few microseconds a segment."""
@@ -240,9 +253,7 @@ class Journal:
             self._lock = -1
 
     def _builder(self) -> ChunkBuilder:
-        return ChunkBuilder(
-            self.written + 1, self._settings.chunk_bytes_target, self._settings.chunk_bytes_max
-        )
+        return ChunkBuilder(self.written + 1, self._settings.chunk_bytes_target, self._settings.chunk_bytes_max)
 
     def _write(self, bodies: list[Body]) -> None:
         try:
@@ -356,7 +367,7 @@ class Journal:
                 self._disk.close(handle)
             self._has_reserve = True
         except OSError:
-            if self._disk.exists(path):
+            with suppress(OSError):
                 self._disk.unlink(path)
 
     def _end(self, fault: DiskFault) -> DiskFault:

@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate, islice, repeat
 from typing import Final, NamedTuple, cast, final
 
-from posthouse.transport.errors import DiskFault
+from posthouse.transport.errors import DiskFault, JournalCorrupt
 
 Buffer = bytes | bytearray | memoryview
 Checksum = Callable[[Buffer, int], int]
@@ -81,6 +81,11 @@ if _crc32c is not None:  # pragma: no branch
 def preferred_algorithm() -> int:
     """CRC32C where the machine's instruction for it is reachable, else the standard library's CRC-32."""
     return CRC32C if CRC32C in _ALGORITHMS else ZLIB_CRC32
+
+
+def known_algorithms() -> tuple[int, ...]:
+    """The algorithms that this installation can compute."""
+    return tuple(_ALGORITHMS)
 
 
 def checksum_of(algorithm: int) -> Checksum:
@@ -198,9 +203,7 @@ def decode_chunk_header(data: memoryview, salt: int | None, checksum: Checksum) 
     (crc,) = _CRC.unpack_from(data, CHUNK_HEADER_BYTES - 4)
     if checksum(data[: CHUNK_HEADER_BYTES - 4], 0) != crc:
         return None
-    _, flags, zero, length, count, first, durable, generation, own_salt, chain, body_crc = _CHUNK.unpack_from(
-        data
-    )
+    _, flags, zero, length, count, first, durable, generation, own_salt, chain, body_crc = _CHUNK.unpack_from(data)
     if (salt is not None and own_salt != salt) or flags or zero or not count or not first:
         return None
     if length % 8 or not count * RECORD_OVERHEAD_BYTES <= length <= BODY_BYTES_MAX:
@@ -227,10 +230,10 @@ def decode_footer(data: memoryview, salt: int, checksum: Checksum) -> Footer | N
 
 
 def decode_body(body: memoryview, first: int, count: int) -> list[Record]:
-    """The records of a body whose checksum was right; `ValueError` when its lengths do not add up.
+    """The records of a body whose checksum was right; `JournalCorrupt` when its lengths do not add up.
 
     One list per chunk, built by the interpreter's C loops alone: lengths and kinds are columns for that
-    reason (0.25 µs a record; a length in front of each payload costs 0.7 µs).
+    reason (0.25 µs a record of 100 bytes; a length and kind before each payload cost 0.35 µs).
     """
     lengths = array("I")
     lengths.frombytes(body[: 4 * count])
@@ -239,7 +242,11 @@ def decode_body(body: memoryview, first: int, count: int) -> list[Record]:
     bounds = list(accumulate(lengths, initial=RECORD_OVERHEAD_BYTES * count))
     end = bounds[-1]
     if end + -end % 8 != len(body):
-        raise ValueError(f"the chunk at position {first} says {end} bytes and has {len(body)}")
+        raise JournalCorrupt(
+            f"the chunk at position {first} says {end} bytes and has {len(body)}; its checksum is right, so "
+            "no disk did this: keep the file and report it",
+            ((first, first + count - 1),),
+        )
     payloads = map(body.__getitem__, map(slice, bounds, islice(bounds, 1, None)))
     fields = zip(range(first, first + count), body[4 * count : 5 * count], payloads, strict=True)
     build = cast("Callable[[type[Record], object], Record]", tuple.__new__)
@@ -289,8 +296,7 @@ class ChunkBuilder:
         length = sum(map(len, parts))
         if not 0 < kind < 256 or length > self._limit:
             raise ValueError(
-                f"a record of kind {kind} with {length} bytes: kinds are 1 to 255, "
-                f"the limit is {self._limit} bytes"
+                f"a record of kind {kind} with {length} bytes: kinds are 1 to 255, the limit is {self._limit} bytes"
             )
         if self._size + length > self._target and self._kinds:
             self._close_chunk()
@@ -344,5 +350,5 @@ def _joined(parts: tuple[Buffer, ...]) -> Iterator[Buffer]:
             yield b"".join(run)
             run = []
         yield part
-    if run:
-        yield b"".join(run)
+    # The padding comes last and is small, so there is always a run to end with.
+    yield b"".join(run)

@@ -2,8 +2,9 @@
 
 Promises that nothing on disk has changed when it refuses, and that a crash at any point of a repair leaves a
 directory whose next opening comes to the same records: torn bytes are saved first, what survived beyond the
-durable mark is written into a new segment and synced, and only then is the old segment cut. Unknown files are never removed: only segments that a
-checkpoint or a trim replaced, and segments whose creation did not finish.
+durable mark is written into a new segment and synced, and only then is the old segment cut. Unknown files
+are never removed: only segments that a checkpoint or a trim replaced, and segments whose creation did not
+finish.
 
 Fails with: `JournalLocked` (another life holds it, or a newer one has written it), `JournalCorrupt` (the
 operator's turn), `DiskFull`, `SyncFailed`, `DiskFault` (an unreadable format).
@@ -74,9 +75,7 @@ def open_directory(
                 f"than generation {generation}; a newer life owns it, so this one must end"
             )
         journal_id = (
-            survey.tail.header.journal_id
-            if survey.scans
-            else int.from_bytes(disk.random_bytes(8), "little") or 1
+            survey.tail.header.journal_id if survey.scans else int.from_bytes(disk.random_bytes(8), "little") or 1
         )
         maker = SegmentMaker(disk, directory, settings, generation, journal_id, now_ms)
         return _repair(survey, maker, lock)
@@ -125,11 +124,6 @@ def _repair_segments(survey: Survey, maker: SegmentMaker, sidecar: Sidecar, lock
         disk.unlink(f"{directory}/{name}")
     torn_file, torn_bytes = save_torn_tail(disk, survey) if survey.is_torn else (None, 0)
     sealed = [scan.index for scan in survey.scans]
-    for index, following in zip(sealed, survey.scans[1:], strict=False):
-        # Chunks that a later segment took over (after a failed sync, or an earlier recovery) are void.
-        if not following.header.is_after_gap:
-            index.cut(following.header.base)
-    records = sum(scan.records for scan in survey.scans) - _void_records(survey)
     reappended = 0
     if survey.needs_new_segment:
         tail, reappended = _start_segment(survey, maker)
@@ -147,7 +141,7 @@ def _repair_segments(survey: Survey, maker: SegmentMaker, sidecar: Sidecar, lock
         raise
     report = RecoveryReport(
         segments=len(sealed) + 1,
-        records=records,
+        records=sum(scan.records for scan in survey.scans),
         durable=survey.durable,
         torn_bytes=torn_bytes,
         torn_file=torn_file,
@@ -155,15 +149,6 @@ def _repair_segments(survey: Survey, maker: SegmentMaker, sidecar: Sidecar, lock
         is_sidecar_missing=survey.marks.durable is None and bool(survey.scans),
     )
     return OpenedJournal(lock, maker, sidecar, sealed, tail, report)
-
-
-def _void_records(survey: Survey) -> int:
-    """How many records the scans counted that a later segment holds too."""
-    return sum(
-        max(0, scan.index.last + 1 - following.header.base)
-        for scan, following in zip(survey.scans, survey.scans[1:], strict=False)
-        if not following.header.is_after_gap
-    )
 
 
 def _start_segment(survey: Survey, maker: SegmentMaker) -> tuple[SegmentWriter, int]:

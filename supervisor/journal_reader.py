@@ -1,8 +1,8 @@
 """Reading records back: a stream of chunks for replay, and single records for bodies that left the memory.
 
-Promises that every chunk handed out had intact checksums at the moment it was read; damage that came after the
-opening is `JournalCorrupt` with the positions of that chunk. Reads only what the index names. It keeps one file
-open and the last chunk in memory, because readers of a backlog go forward.
+Promises that every chunk handed out had intact checksums at the moment it was read; damage that came after
+the opening is `JournalCorrupt` with the positions of that chunk. Reads only what the index names. It keeps
+one file open and the last chunk in memory, because readers of a backlog go forward.
 """
 
 from __future__ import annotations
@@ -32,23 +32,21 @@ def decode_chunk(data: memoryview, index: SegmentIndex, chunk: int) -> list[Reco
     body = data[CHUNK_HEADER_BYTES:]
     first = index.firsts[chunk]
     if (
-        header is None
-        or header.first != first
-        or header.body_length != len(body)
-        or checksum(body, 0) != header.body_crc
+        header is not None
+        and header.first == first
+        and header.body_length == len(body)
+        and checksum(body, 0) == header.body_crc
     ):
-        last = index.firsts[chunk + 1] - 1 if chunk + 1 < len(index.firsts) else index.last
-        raise JournalCorrupt(
-            f"{segment_name(index.header.number)} decayed at byte {index.offsets[chunk]} after it was opened: "
-            f"positions {first}-{last} are lost. Stop the broker and run `posthouse journal verify`",
-            ((first, last),),
-        )
-    return decode_body(body, first, header.records)
+        return decode_body(body, first, header.records)
+    last = index.firsts[chunk + 1] - 1 if chunk + 1 < len(index.firsts) else index.last
+    raise JournalCorrupt(
+        f"{segment_name(index.header.number)} decayed at byte {index.offsets[chunk]} after it was opened: "
+        f"positions {first}-{last} are lost. Stop the broker and run `posthouse journal verify`",
+        ((first, last),),
+    )
 
 
-def stream_segment(
-    disk: Disk, directory: str, index: SegmentIndex, start: int, stop: int
-) -> Iterator[list[Record]]:
+def stream_segment(disk: Disk, directory: str, index: SegmentIndex, start: int, stop: int) -> Iterator[list[Record]]:
     """The chunks that hold positions in [start, stop), whole, read in pieces of about a mebibyte."""
     chunk = max(index.chunk_of(start), 0)
     count = index.chunk_of(stop - 1) + 1

@@ -2,8 +2,8 @@
 
 The survey only reads. It finds the durable position D, the highest that any intact source vouches for: a
 chunk's watermark, a footer, a segment's head, the base of a later segment, the sidecar. A first missing
-position above D in the last segment is a torn tail, everything else that is missing is corruption. The repair,
-in `journal_opening`, runs only when nothing is corrupt.
+position above D in the last segment is a torn tail, everything else that is missing is corruption. The
+repair, in `journal_opening`, runs only when nothing is corrupt.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ RANGES_SHOWN_MAX: Final = 8
 Ranges = list[tuple[int, int]]
 
 
+@final
 @dataclass(frozen=True)
 class RecoveryReport:
     """What opening a journal found and did."""
@@ -75,12 +76,7 @@ class Survey:
     @property
     def needs_new_segment(self) -> bool:
         """Whether writing may not simply go on where the last segment ends."""
-        return (
-            not self.scans
-            or self.is_torn
-            or self.tail.footer is not None
-            or self.tail.index.last > self.durable
-        )
+        return not self.scans or self.is_torn or self.tail.footer is not None or self.tail.index.last > self.durable
 
     def corruption(self) -> JournalCorrupt:
         """The error to raise: what is missing, and what a person can do."""
@@ -98,13 +94,13 @@ class Survey:
 
 
 def survey_journal(disk: Disk, directory: str) -> Survey:
-    """Read the whole journal and judge it, changing nothing. `DiskFault`: a format that is unreadable here."""
+    """Read the whole journal and judge it, changing nothing. `DiskFault`: a format unreadable here."""
     names = sorted(disk.listdir(directory))
     segments = [name for name in names if segment_number(name) is not None]
     headers = {name: read_segment_header(disk, directory, name) for name in segments}
-    survey = Survey(
-        directory, [], [], [name for name in names if is_temporary(name)], read_marks(disk, directory)
-    )
+    leftovers = [name for name in names if is_temporary(name)]
+    marks = _own_marks(read_marks(disk, directory), headers)
+    survey = Survey(directory, [], [], leftovers, marks)
     start = _start_number(headers, survey.marks)
     live = [name for name in segments if (segment_number(name) or 0) >= start]
     survey.superseded = segments[: len(segments) - len(live)]
@@ -121,6 +117,12 @@ def survey_journal(disk: Disk, directory: str) -> Survey:
     return survey
 
 
+def _own_marks(marks: Marks, headers: dict[str, SegmentHeader | None]) -> Marks:
+    """The marks of this journal: a sidecar that strayed in from another must not pass for a trim."""
+    known = {header.journal_id for header in headers.values() if header is not None}
+    return Marks(*(None if mark and known and mark.journal_id not in known else mark for mark in marks))
+
+
 def _start_number(headers: dict[str, SegmentHeader | None], marks: Marks) -> int:
     """The number of the segment where replay begins: the newest checkpoint, or what the last trim kept."""
     wanted = marks.trim.number if marks.trim is not None else 0
@@ -129,7 +131,6 @@ def _start_number(headers: dict[str, SegmentHeader | None], marks: Marks) -> int
 
 
 def _find_durable(survey: Survey) -> None:
-    journal_ids = {scan.header.journal_id for scan in survey.scans if scan.header_is_intact}
     durable = 0
     for scan in survey.scans:
         header = scan.header
@@ -137,10 +138,9 @@ def _find_durable(survey: Survey) -> None:
         durable = max(durable, scan.claimed_durable, head_end)
         survey.generation = max(survey.generation, scan.generation)
     for mark in survey.marks:
-        if mark is None or (journal_ids and mark.journal_id not in journal_ids):
-            continue
-        survey.generation = max(survey.generation, mark.generation)
-        durable = max(durable, mark.position if mark is survey.marks.durable else mark.position - 1)
+        if mark is not None:
+            survey.generation = max(survey.generation, mark.generation)
+            durable = max(durable, mark.position if mark is survey.marks.durable else mark.position - 1)
     survey.durable = durable
 
 
@@ -151,11 +151,11 @@ def _check_start(survey: Survey, start: int) -> None:
         if survey.durable:
             survey.missing.append((trim.position if trim else 1, survey.durable))
             survey.faults.append("every segment file is gone")
-    elif start and survey.scans[0].number != start:
+    elif trim is not None and survey.scans[0].number > max(start, trim.number):
+        # A checkpoint is its own proof of what may be gone, so this start was the trim mark's.
         first = survey.scans[0]
         survey.faults.append(f"segment files {start} to {first.number - 1} are gone")
-        if trim is not None and trim.position < first.header.base:
-            survey.missing.append((trim.position, first.header.base - 1))
+        survey.missing.append((trim.position, first.header.base - 1))
 
 
 def _check_segment(survey: Survey, scan: SegmentScan, following: SegmentScan | None) -> None:
@@ -210,9 +210,7 @@ def _check_link(survey: Survey, before: SegmentScan, scan: SegmentScan) -> None:
     elif scan.header.base < before.header.base:
         survey.faults.append(f"{scan.name} begins before {before.name}")
     elif (
-        not scan.header.is_after_gap
-        and before.index.last + 1 == scan.header.base
-        and scan.header.chain != before.chain
+        not scan.header.is_after_gap and before.index.last + 1 == scan.header.base and scan.header.chain != before.chain
     ):
         survey.faults.append(f"{scan.name} does not continue {before.name}")
 

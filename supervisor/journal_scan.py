@@ -8,6 +8,7 @@ conclusion; whether a fault is a torn tail or corruption is for `journal_recover
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, final
@@ -16,7 +17,6 @@ from posthouse.supervisor.disk import Disk
 from posthouse.supervisor.journal_format import (
     CHUNK_HEADER_BYTES,
     CHUNK_MAGIC,
-    CRC32C,
     FOOTER_BYTES,
     FOOTER_MAGIC,
     SEGMENT_HEADER_BYTES,
@@ -29,9 +29,9 @@ from posthouse.supervisor.journal_format import (
     decode_chunk_header,
     decode_footer,
     decode_segment_header,
+    known_algorithms,
 )
 from posthouse.supervisor.journal_segment import SegmentIndex, segment_number
-from posthouse.transport.errors import DiskFault
 
 WINDOW_BYTES: Final = 2**20
 _BLANK: Final = bytes(WINDOW_BYTES)
@@ -58,41 +58,32 @@ class FileWindow:
 
     def blank_from(self, offset: int) -> bool:
         """Whether nothing but zeros follows: preallocated room that was never written."""
-        while offset < self.size:
-            piece = self._disk.pread(self._handle, min(WINDOW_BYTES, self.size - offset), offset)
-            if not piece:
-                break
-            if piece != _BLANK[: len(piece)]:
-                return False
-            offset += len(piece)
-        return True
+        return all(piece == _BLANK[: len(piece)] for _, piece in self._pieces(offset))
 
     def written_end(self, offset: int) -> int:
         """The offset after the last byte that is not zero; `offset` when all are."""
         end = offset
-        while offset < self.size:
-            piece = self._disk.pread(self._handle, min(WINDOW_BYTES, self.size - offset), offset)
-            if not piece:
-                break
+        for start, piece in self._pieces(offset):
             kept = len(piece.rstrip(b"\0"))
             if kept:
-                end = offset + kept
-            offset += len(piece)
+                end = start + kept
         return end
 
     def next_magic(self, offset: int) -> int | None:
         """The first multiple of eight from `offset` on where a chunk or a footer may begin."""
-        while offset < self.size:
-            piece = self._disk.pread(self._handle, WINDOW_BYTES, offset)
+        for start, piece in self._pieces(offset):
+            # A piece is a multiple of eight long, so no aligned magic lies across its end.
             found = [_aligned(piece, magic) for magic in (CHUNK_MAGIC, FOOTER_MAGIC)]
             hits = [place for place in found if place is not None]
             if hits:
-                return offset + min(hits)
-            if len(piece) < WINDOW_BYTES:
-                return None
-            # The window is a multiple of eight long, so no aligned magic lies across its end.
-            offset += len(piece)
+                return start + min(hits)
         return None
+
+    def _pieces(self, offset: int) -> Iterator[tuple[int, bytes]]:
+        """The rest of the file, a window at a time; shorter when the file is cut meanwhile."""
+        while piece := self._disk.pread(self._handle, WINDOW_BYTES, offset):
+            yield offset, piece
+            offset += len(piece)
 
 
 def _aligned(data: bytes, magic: bytes) -> int | None:
@@ -109,6 +100,7 @@ class Stray(NamedTuple):
     chunk: ChunkHeader
 
 
+@final
 @dataclass
 class SegmentScan:
     """The findings. `index` holds the unbroken run from the base; its `end` is where the run ends."""
@@ -194,12 +186,7 @@ def _scan(window: FileWindow, scan: SegmentScan, checksum: Checksum, stop: int |
             scan.claimed_durable = chunk.durable
         if chunk.generation > scan.generation:
             scan.generation = chunk.generation
-        if (
-            is_intact
-            and scan.damage_offset is None
-            and chunk.first == index.last + 1
-            and chunk.chain == scan.chain
-        ):
+        if is_intact and scan.damage_offset is None and chunk.first == index.last + 1 and chunk.chain == scan.chain:
             index.add(chunk.first, chunk.records, offset, end)
             scan.chain = chunk.crc
             scan.records += chunk.records
@@ -232,12 +219,7 @@ def _finish(window: FileWindow, scan: SegmentScan, checksum: Checksum, offset: i
 
 def _guess_header(window: FileWindow, number: int) -> SegmentHeader:
     """A stand-in for a lost header: salt and algorithm of the first chunk that is intact under either."""
-    algorithms = []
-    for algorithm in (CRC32C, ZLIB_CRC32):
-        try:
-            algorithms.append((algorithm, checksum_of(algorithm)))
-        except DiskFault:
-            continue
+    algorithms = [(algorithm, checksum_of(algorithm)) for algorithm in known_algorithms()]
     offset = window.next_magic(0)
     while offset is not None:
         for algorithm, checksum in algorithms:
@@ -261,7 +243,8 @@ def read_chunks(
         for offset in (*run, *(stray.offset for stray in scan.strays)):
             head = window.view(offset, CHUNK_HEADER_BYTES)
             chunk = decode_chunk_header(head, scan.header.salt, checksum)
-            if chunk is not None:
-                yield chunk, window.view(offset + CHUNK_HEADER_BYTES, chunk.body_length)
+            if chunk is None:
+                raise OSError(errno.EIO, "a chunk that was intact a moment ago is not any more", scan.name)
+            yield chunk, window.view(offset + CHUNK_HEADER_BYTES, chunk.body_length)
     finally:
         disk.close(handle)

@@ -91,6 +91,7 @@ class SegmentIndex:
         self.last = base - 1
 
 
+@final
 @dataclass(frozen=True)
 class JournalSettings:
     """Bounds of one journal. The defaults suit a queue.
@@ -115,6 +116,7 @@ class JournalSettings:
             raise ValueError(f"0 < chunk_bytes_target <= chunk_bytes_max <= {BODY_BYTES_MAX} must hold")
 
 
+@final
 @dataclass(frozen=True)
 class SegmentPlan:
     """What a new segment is to be. `target_bytes` is where it counts as full and how much is preallocated."""

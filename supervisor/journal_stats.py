@@ -6,8 +6,10 @@ Pure. A record of numbers and nothing else; the journal fills it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import final
 
 
+@final
 @dataclass(frozen=True)
 class JournalStats:
     """The figures of one moment. Bytes are those written, not those preallocated."""
@@ -27,6 +29,7 @@ class JournalStats:
     has_reserve: bool
 
 
+@final
 @dataclass
 class JournalCounters:
     """What has happened since the opening."""

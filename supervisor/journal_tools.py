@@ -1,9 +1,9 @@
 """What an operator does with a journal: look at every record, verify it, salvage what is intact.
 
-None of the three takes the journal's lock or changes a byte of it; `dump` and `verify` of a journal in use may
-see a commit half written, and say whose it is. `salvage` writes into a fresh directory and promises to keep
-every intact record with its position and kind, to close the lost ranges with explicit gaps, and never to give
-a lost position out again. None of them knows what a record means.
+None of the three takes the journal's lock or changes a byte of it; `dump` and `verify` of a journal in use
+may see a commit half written, and say whose it is. `salvage` writes into a fresh directory and promises to
+keep every intact record with its position and kind, to close the lost ranges with explicit gaps, and never
+to give a lost position out again. None of them knows what a record means.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class DumpEntry(NamedTuple):
     note: str
 
 
+@final
 @dataclass(frozen=True)
 class SegmentReport:
     """What verification found in one segment file."""
@@ -52,6 +53,7 @@ class SegmentReport:
     damage_offset: int | None
 
 
+@final
 @dataclass(frozen=True)
 class VerifyReport:
     """The whole verdict. `is_corrupt` means that the journal refuses to open; `is_torn` repairs itself."""
@@ -71,6 +73,7 @@ class VerifyReport:
         return bool(self.missing or self.faults)
 
 
+@final
 @dataclass(frozen=True)
 class SalvageReport:
     """What was copied and what is lost for good."""
@@ -89,12 +92,8 @@ def dump(disk: Disk, directory: str) -> Iterator[DumpEntry]:
         state = "checkpoint" if header.is_checkpoint else "after a gap" if header.is_after_gap else "segment"
         sealed = "sealed" if scan.footer is not None else "open"
         intact = "" if scan.header_is_intact else ", its header is unreadable"
-        yield DumpEntry(
-            scan.name,
-            0,
-            None,
-            f"{state}, generation {header.generation}, {sealed}, base {header.base}{intact}",
-        )
+        note = f"{state}, generation {header.generation}, {sealed}, base {header.base}{intact}"
+        yield DumpEntry(scan.name, 0, None, note)
         strays = {stray.chunk.first for stray in scan.strays}
         for chunk, body in read_chunks(disk, directory, scan, header.base):
             note = "behind damage" if chunk.first in strays else ""
@@ -171,8 +170,8 @@ class _Salvage:
         if wanted > self._next:
             # Positions that were confirmed and are lost must never name other records.
             self._begin(wanted, 0)
-        if self._writer is not None:
-            self._finish(self._writer, is_last=True)
+        assert self._writer is not None, "even an empty journal has a next position"
+        self._finish(self._writer, is_last=True)
         self._disk.fsync_dir(self._into)
         return SalvageReport(self._into, self._records, tuple(self._missing), max(self._next, 1))
 

@@ -137,12 +137,12 @@ class Group:
         self.is_halting = False
         self.must_stop = False
         self.members: dict[str, Child | Group] = {}
-        # Children of a dynamic group that something happened to, so that nobody walks over thousands of them.
+        # Children of a dynamic group that something happened to, and those that are to be forked, so that
+        # nobody walks over thousands of them.
         self.touched: dict[str, Child] = {}
+        self.waiting: dict[str, Child] = {}
         for member in spec.children:
-            self.members[member.id] = (
-                Child(member, self) if isinstance(member, ChildSpec) else Group(member, self)
-            )
+            self.members[member.id] = Child(member, self) if isinstance(member, ChildSpec) else Group(member, self)
 
     @property
     def id(self) -> str:

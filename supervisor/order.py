@@ -12,14 +12,22 @@ from typing import final
 
 from posthouse.supervisor.node import Child, Group, State
 
+FORKS_PER_TICK = 8
+"""A fork takes milliseconds. Hundreds in a row would keep the supervisor from seeing anything else."""
+
 
 @final
 class Order:
-    """Walks the tree. `fork` and `ask_to_stop` carry out what it finds due."""
+    """Walks the tree. `fork` and `ask_to_stop` carry out what it finds due.
+
+    Dynamic children are forked as long as there are `forks_left`; `has_backlog` says that more are waiting.
+    """
 
     def __init__(self, fork: Callable[[Child], None], ask_to_stop: Callable[[Child], None]) -> None:
         self._fork = fork
         self._ask_to_stop = ask_to_stop
+        self.forks_left = FORKS_PER_TICK
+        self.has_backlog = False
 
     def settle(self, group: Group) -> None:
         """Bring an active group nearer to all members up. First stop those that must stop, then start."""
@@ -60,7 +68,12 @@ class Order:
             if child.must_stop:
                 self.stop(child)
             elif child.wants_start:
-                self._fork(child)
+                group.waiting[child.id] = child
+        while group.waiting and self.forks_left:
+            child = group.waiting.pop(next(iter(group.waiting)))
+            self.forks_left -= 1
+            self._fork(child)
+        self.has_backlog = self.has_backlog or bool(group.waiting)
 
     def _settle_member(self, member: Child | Group, is_blocked: bool) -> None:
         if isinstance(member, Group):

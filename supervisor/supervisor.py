@@ -116,13 +116,15 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Wait for something to happen, then deal with all of it."""
-        now_ms = _now_ms()
         deadline_ms = self._tree.next_deadline_ms()
         until_ms = self._next_scan_ms if deadline_ms is None else min(self._next_scan_ms, deadline_ms)
-        ready = self._selector.select(max(0, until_ms - now_ms) / 1000)
-        for number in self._wake_up.read():
-            if number is not signal.SIGCHLD:
-                self._carry_out(self._tree.shutdown(_now_ms()))
+        ready = self._selector.select(max(0, until_ms - _now_ms()) / 1000)
+        # Everything sent before this moment is heard in this turn. A later time would be unjust: a deadline
+        # might seem to have passed in silence while the proof to the contrary lies unread.
+        heard_ms = _now_ms()
+        # Signals that came together are one wish: a terminal and a wrapper may both pass on one Ctrl-C.
+        if any(number is not signal.SIGCHLD for number in self._wake_up.read()):
+            self._carry_out(self._tree.shutdown(_now_ms()))
         for key, mask in ready:
             if key.data is not None:
                 child, is_exit = key.data
@@ -130,12 +132,11 @@ class Supervisor:
         if not self._settings.has_pidfd:
             for living in list(self._processes.values()):
                 self._reap(living)
-        now_ms = _now_ms()
-        if now_ms >= self._next_scan_ms:
-            self._scan(now_ms)
+        if _now_ms() >= self._next_scan_ms:
+            self._scan(_now_ms())
         deadline_ms = self._tree.next_deadline_ms()
-        if deadline_ms is not None and deadline_ms <= now_ms:
-            self._carry_out(self._tree.tick(now_ms))
+        if self._tree.has_backlog or (deadline_ms is not None and deadline_ms <= heard_ms):
+            self._carry_out(self._tree.tick(heard_ms))
 
     def _on_ready(self, child: ChildProcess, is_exit: bool, mask: int) -> None:
         if self._processes.get(child.id) is not child:

@@ -27,7 +27,7 @@ from posthouse.supervisor.effects import (
     Tell,
 )
 from posthouse.supervisor.node import Child, Group, State
-from posthouse.supervisor.order import Order
+from posthouse.supervisor.order import FORKS_PER_TICK, Order
 from posthouse.supervisor.restart_policy import Exit
 from posthouse.supervisor.watches import Watches
 
@@ -52,7 +52,6 @@ class Tree:
         self._order = Order(self._fork, self._ask_to_stop)
         self._effects: list[Effect] = []
         self._exit_code: int | None = None
-        self._is_killing = False
         self._was_all_up = False
 
     @property
@@ -60,9 +59,14 @@ class Tree:
         """The whole tree is on its way down."""
         return self._exit_code is not None
 
+    @property
+    def has_backlog(self) -> bool:
+        """More children wait to be forked; the next `tick` goes on with them."""
+        return self._order.has_backlog
+
     def next_deadline_ms(self) -> int | None:
         """When `tick` has something to do, None if only a fact can change anything."""
-        return self._deadlines.next_ms()
+        return self.now_ms if self._order.has_backlog else self._deadlines.next_ms()
 
     def living(self, child_id: str, generation: int) -> Child | None:
         """The child if that life of it is still the current one and alive."""
@@ -85,8 +89,6 @@ class Tree:
         child.lives += 1
         self._deadlines.arm(child.id, now_ms + child.spec.ready_limit_ms)
         self.report(EventKind.STARTED, child)
-        if self._is_killing:
-            self._kill(child, now_ms)
         return self.touch(child, now_ms)
 
     def fork_failed(self, child_id: str, text: str, now_ms: int) -> list[Effect]:
@@ -127,7 +129,8 @@ class Tree:
         return self.touch(child, now_ms)
 
     def tick(self, now_ms: int) -> list[Effect]:
-        """Time has passed."""
+        """Time has passed. What was sent before that time must have been heard."""
+        self._order.forks_left = FORKS_PER_TICK
         effects: list[Effect] = []
         for child_id in self._deadlines.take_due(now_ms):
             child = self.children[child_id]
@@ -144,7 +147,6 @@ class Tree:
     def shutdown(self, now_ms: int) -> list[Effect]:
         """Somebody wants the whole tree to stop: in order the first time, at once the second time."""
         if self.is_ending:
-            self._is_killing = True
             for child in self.children.values():
                 if child.pid is not None:
                     self._kill(child, now_ms)
@@ -156,7 +158,9 @@ class Tree:
 
     def advance(self, now_ms: int) -> list[Effect]:
         """Take every step that is possible now and hand out the effects."""
-        self.now_ms = now_ms
+        # A tick's time may lie before that of the last fact: see `tick`.
+        self.now_ms = max(self.now_ms, now_ms)
+        self._order.has_backlog = False
         if self._exit_code is None:
             self._order.settle(self.root)
             if self.root.is_started and not self._was_all_up:
@@ -190,6 +194,7 @@ class Tree:
         del self.children[child.id]
         del child.group.members[child.id]
         child.group.touched.pop(child.id, None)
+        child.group.waiting.pop(child.id, None)
         for to, generation, request in child.stop_requests:
             if self.living(to, generation) is not None:
                 self.tell(to, Done(request, ok=True))
@@ -223,15 +228,11 @@ class Tree:
             return Up(child.id, child.generation, child.endpoint)
         return Down(child.id, child.generation, self._down_state(child), child.reason)
 
-    def report(
-        self, kind: EventKind, child: Child, exit: Exit = _NO_EXIT, delay_ms: int | None = None
-    ) -> None:
+    def report(self, kind: EventKind, child: Child, exit: Exit = _NO_EXIT, delay_ms: int | None = None) -> None:
         """Report an event of this child's current or last life."""
         reason = str(exit) or child.reason
         endpoint = child.endpoint if kind is EventKind.READY else ""
-        event = Event(
-            kind, child.id, child.generation, child.pid, reason, exit.code, exit.signal, delay_ms, endpoint
-        )
+        event = Event(kind, child.id, child.generation, child.pid, reason, exit.code, exit.signal, delay_ms, endpoint)
         self._effects.append(Report(event))
 
     # What follows from an exit.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.source_tree import ROOMS, ROOT, product_modules
+from tests.support.source_tree import ROOMS, ROOT, product_modules, tracked_files
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,7 @@ def project() -> dict[str, Any]:
 def test_the_package_list_names_every_folder_with_modules(project: dict[str, Any]) -> None:
     folders = {module.path.rpartition("/")[0] for module in product_modules()}
     packages = {
-        f.replace("/", ".") if f.startswith("posthouse") else f"posthouse.{f.replace('/', '.')}"
-        for f in folders
+        f.replace("/", ".") if f.startswith("posthouse") else f"posthouse.{f.replace('/', '.')}" for f in folders
     }
     setuptools = project["tool"]["setuptools"]
 
@@ -112,15 +111,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_the_wheel_holds_every_module_once_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_rooms_once_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
-    modules = [
-        f"{module.path}" if module.room == "posthouse" else f"posthouse/{module.path}"
-        for module in product_modules()
-    ]
+    modules = [module.path for module in product_modules()]
+    data = [path for path in tracked_files() if path.split("/", 1)[0] in ROOMS and not path.endswith(".py")]
+    expected = [path if path.startswith("posthouse/") else f"posthouse/{path}" for path in modules + data]
 
-    assert sorted(names) == sorted([*modules, "posthouse/py.typed"])
+    assert sorted(names) == sorted(expected)
 
 
 def test_the_wheel_offers_the_command_and_carries_the_licence(wheel: Path) -> None:
@@ -140,11 +138,7 @@ def test_everything_imports_from_the_installed_wheel(wheel: Path, tmp_path: Path
         cwd=tmp_path,
     )
     modules = sorted(module.dotted for module in product_modules() if not module.path.endswith("__main__.py"))
-    script = (
-        "import importlib, sys\n"
-        "for name in sys.argv[1:]:\n"
-        "    print(importlib.import_module(name).__file__)\n"
-    )
+    script = "import importlib, sys\nfor name in sys.argv[1:]:\n    print(importlib.import_module(name).__file__)\n"
 
     files = _run(sys.executable, "-P", "-c", script, *modules, cwd=tmp_path, PYTHONPATH=str(site)).split()
 

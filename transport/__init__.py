@@ -1,4 +1,4 @@
-"""How they talk: the vocabulary of messages, its bytes, the links that carry them, and the sockets underneath.
+"""How they talk: the vocabulary of messages, its bytes, the links that carry them, and the sockets below.
 
 errors       every error of posthouse, sorted by who is at fault and who must act
 limits       what a broker accepts, in numbers
@@ -7,7 +7,9 @@ messages     the vocabulary: all that actors and clients say to each other, as f
 explanation  why a message would reach these queues and not those
 batch        the unit of work: built, checked, sliced and taken apart
 wire         messages to frames and back
+session      one link as it stands: which session, with whom, in which state
 link         one session with one peer: hello, credit, resending, what was seen before
+link_frames  what a link says: its frames, each with where this end stands
 links        all sessions of one actor or client
 sockets      the one module that knows ZeroMQ: two ROUTER sockets, bounded in every direction
 

@@ -10,6 +10,7 @@
     │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
     │   ├── Unroutable           no queue matched and the exchange's policy is `return`
     │   ├── QueueFull            the queue's limit is reached and its overflow is `reject-publish`
+    │   ├── DiskSpaceLow         the broker's disk is nearly full: it delivers, and takes nothing new
     │   ├── NoResponders         nobody serves calls on that route
     │   └── DataDirectoryInUse   another broker owns the data directory
     ├── ProtocolViolation        the peer's bytes are at fault; its session ends
@@ -102,6 +103,13 @@ class QueueFull(Refused):
 
 
 @final
+class DiskSpaceLow(Refused):
+    """The broker's disk is nearly full. It goes on delivering, and takes nothing new until there is space."""
+
+    code = "disk_space_low"
+
+
+@final
 class NoResponders(Refused):
     """Nobody serves calls on that route."""
 
@@ -165,13 +173,11 @@ class PublishError(PosthouseError):
 
     code = "publish_error"
 
-    def __init__(self, refused: list[tuple[int, Refused]], unknown: list[int]) -> None:
+    def __init__(self, refused: list[tuple[int, Refused | Unavailable]], unknown: list[int]) -> None:
         self.refused = refused
         self.unknown = unknown
         first = f"; the first: {refused[0][1]}" if refused else ""
-        super().__init__(
-            f"{len(refused)} messages were refused and the fate of {len(unknown)} is unknown{first}"
-        )
+        super().__init__(f"{len(refused)} messages were refused and the fate of {len(unknown)} is unknown{first}")
 
 
 class DiskFault(PosthouseError):
@@ -224,6 +230,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         ResourceLocked,
         Unroutable,
         QueueFull,
+        DiskSpaceLow,
         NoResponders,
         DataDirectoryInUse,
         Unavailable,

@@ -37,10 +37,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     exchange: str
     routing_key: str
-    queues: tuple[str, ...]
-    matched: tuple[ExplainedBinding, ...]
-    unmatched: tuple[ExplainedBinding, ...]
+    queues: list[str]
+    matched: list[ExplainedBinding]
+    unmatched: list[ExplainedBinding]
     matched_count: int
     unmatched_count: int
     unrouted: str | None
-    notes: tuple[str, ...] = ()
+    notes: list[str]

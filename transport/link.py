@@ -1,13 +1,14 @@
 """The two halves of one end of a link, as pure state machines: what is sent, and what is received.
 
-ZeroMQ forgets what was in flight when a peer or a connection dies. A link does not: every DATA frame has a number,
-the receiver says what it *received* (in order) and what it has *settled* (taken responsibility for), and the sender
-keeps a frame until it is settled, within a window of messages and bytes. After a loss it sends again from the first
-frame that did not arrive; in a new session it sends again everything unsettled. The receiver drops what it has seen.
+ZeroMQ forgets what was in flight when a peer or a connection dies. A link does not: every DATA frame has a
+number, the receiver says what it *received* (in order) and what it has *settled* (taken responsibility
+for), and the sender keeps a frame until it is settled, within a window of messages and bytes. After a loss
+it sends again from the first frame that did not arrive; in a new session it sends again everything
+unsettled. The receiver drops what it has seen.
 
-The end that opened the link and the end that serves it run the same code; only `links.py` knows which is which.
-Nothing here reads a clock: `now_ms` comes in. Memory and work grow with what is in flight, never with the age of a
-session: one frame that stays unsettled for a day costs no more than itself.
+The end that opened the link and the end that serves it run the same code; only `links.py` knows which is
+which. Nothing here reads a clock: `now_ms` comes in. Memory and work grow with what is in flight, never
+with the age of a session: one frame that stays unsettled for a day costs no more than itself.
 """
 
 from __future__ import annotations
@@ -24,30 +25,27 @@ from posthouse.transport.wire import (
     HEADER_BYTES,
     PIECES_MAX,
     RANGES_MAX,
-    Header,
-    Kind,
     pack_array_head,
-    pack_header,
 )
 
 Piece = bytes | memoryview | msgspec.Raw
 
 RETRY_MS_MIN: Final = 500
-"""No progress for this long: ask the peer where it stands. Doubles up to the maximum while nothing comes back."""
+"""No progress for this long: ask the peer where it stands. Doubles while nothing comes back."""
 
 RETRY_MS_MAX: Final = 4_000
 RESEND_PAUSE_MS: Final = 50
 """A gap is reported once per early frame; the frames are sent again at most once in this time."""
 
 FRAME_OVERHEAD_BYTES: Final = HEADER_BYTES + 3
-"""Header and array head. They count against the window at both ends, or many small frames would overrun it."""
+"""Header and array head. They count against the window, or many small frames would overrun the peer."""
 
 _Entry = tuple[Piece, int, int, Any]
 
 
 @final
 class Frame:
-    """A DATA frame in flight. It keeps the pieces it was made of: a new session may have to cut them otherwise."""
+    """A DATA frame in flight. It keeps its pieces: a new session may have to cut them otherwise."""
 
     __slots__ = ("entries", "messages", "sequence", "size")
 
@@ -142,7 +140,7 @@ class Sender:
         return contexts
 
     def send_again(self, through: int, now_ms: int) -> None:
-        """The peer has seen a frame numbered `through`, or was asked after it, and misses some up to there."""
+        """The peer saw a frame numbered `through`, or was asked after it, and misses some up to there."""
         if self.received >= through or now_ms - self._last_resend_ms < RESEND_PAUSE_MS:
             return
         self._last_resend_ms = now_ms
@@ -246,6 +244,9 @@ class Receiver:
         self.received = 0
         self.settled = 0
         self._early: list[int] = []
+        self._unsettled_frames = 0
+        self._unsettled_messages = 0
+        self._unsettled_bytes = 0
 
     def accept(self, sequence: int) -> bool | None:
         """True: the next frame, take it. False: seen before, drop it. None: too early, something was lost."""
@@ -280,6 +281,28 @@ class Receiver:
             early[at:at] = (sequence, sequence)
         return True
 
+    def take_credit(self, messages: int, frame_bytes: int, limits: Limits) -> None:
+        """A frame was taken. Raises ProtocolViolation when the peer did not wait for room in its window.
+
+        One frame alone may be of any size; so the sender decides, and so must the check.
+        """
+        self._unsettled_frames += 1
+        self._unsettled_messages += messages
+        self._unsettled_bytes += frame_bytes
+        if self._unsettled_frames > 1 and (
+            self._unsettled_messages > limits.window_messages or self._unsettled_bytes > limits.window_bytes
+        ):
+            raise ProtocolViolation(
+                f"{self._unsettled_messages} messages and {self._unsettled_bytes} bytes are unsettled, "
+                f"its window is {limits.window_messages} and {limits.window_bytes}"
+            )
+
+    def return_credit(self, messages: int, frame_bytes: int) -> None:
+        """A frame was settled."""
+        self._unsettled_frames -= 1
+        self._unsettled_messages -= messages
+        self._unsettled_bytes -= frame_bytes
+
     @property
     def has_ranges(self) -> bool:
         """Something is settled beyond `settled`, which only an ACK can say."""
@@ -288,11 +311,3 @@ class Receiver:
     def ranges(self) -> list[int]:
         """What is settled beyond `settled`, flat and ascending; of very many ranges the first."""
         return self._early[: 2 * RANGES_MAX]
-
-
-def data_header(session: int, generation: int, frame: Frame, receiver: Receiver) -> bytes:
-    """The header of a DATA frame: it also carries what we acknowledge of the other direction."""
-    received, settled = receiver.received, receiver.settled
-    return pack_header(
-        Header(Kind.DATA, generation, session, frame.sequence, received, settled, frame.messages, 0)
-    )

@@ -2,126 +2,49 @@
 
 The side that opens a link names its target and chooses the session's number; the side that serves it has a
 generation, and a frame for another life is never accepted. Pure: frames and facts in (`receive`, `peer_up`,
-`peer_down`, `unreachable`, `tick`), events and frames out (`events`, `flush`). It must not know ZeroMQ: a *route* is
-any hashable value by which the shell finds a connection.
+`peer_down`, `unreachable`, `tick`), events and frames out (`events`, `flush`). It must not know ZeroMQ: a
+*route* is any hashable value by which the shell finds a connection.
 
-Only three things can happen to a link. *Opened*: a session stands, `is_fresh` says that the other side remembers
-nothing. *Ended*: the session is over, with the contexts it never settled where they are lost with it. In between,
-frames *arrive* and contexts are *settled*.
+Only three things can happen to a link. *Opened*: a session stands, and the other side remembers nothing of
+an earlier one. *Ended*: the session is over, with the contexts it never settled where they are lost with
+it. In between, frames *arrive* and contexts are *settled*. What is offered while no session stands waits
+for the next one.
 """
 
 from __future__ import annotations
 
-import enum
 import random
-from collections.abc import Hashable
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, final
 
-import msgspec
-
-from posthouse.transport import wire
-from posthouse.transport.errors import ProtocolViolation
+from posthouse.transport import link_frames, wire
+from posthouse.transport.errors import InvalidArgument, NotDone, ProtocolViolation
 from posthouse.transport.limits import Limits
-from posthouse.transport.link import RETRY_MS_MAX, RETRY_MS_MIN, Piece, Receiver, Sender, data_header
-from posthouse.transport.wire import FLAG_GAP, FLAG_PONG, HEADER_BYTES, Header, Kind
+from posthouse.transport.link import RETRY_MS_MAX, RETRY_MS_MIN, Piece
+from posthouse.transport.session import Arrived, Ended, Event, Identity, Link, Opened, Route, Settled, State
+from posthouse.transport.wire import FLAG_GAP, FLAG_PONG, Header, Kind
 
-Route = Hashable
+__all__ = ["Arrived", "Ended", "Event", "Identity", "Link", "Links", "Opened", "Route", "Settled", "State"]
 
-LAZY_ACK_FRAMES: Final = 16
-"""An end that only received, and settled at once, acknowledges every so many frames or at the next tick."""
+LAZY_ACK_CHANGES: Final = 32
+"""Where nobody waits, so many frames received or settled are acknowledged at once; fewer at the next tick."""
 
+SERVED_MAX: Final = 16_384
+"""Sessions served at a time. Whoever reaches a socket can send HELLOs; the next one is refused."""
 
-class State(enum.Enum):
-    """Of the opening end: nobody there, asked, or talking. A serving end is open from birth."""
+ENDED_REMEMBERED: Final = 4_096
+"""Served sessions that ended and must not be opened again by a HELLO that was still on its way."""
 
-    CLOSED = "closed"
-    GREETING = "greeting"
-    OPEN = "open"
-
-
-@final
-class Link:
-    """One session with one peer. Made by `Links`; others only read it."""
-
-    __slots__ = (
-        "ack_due", "client_id", "client_name", "generation", "heard_ms", "is_opener", "limits", "next_wake_ms",
-        "pong", "receiver", "retry_ms", "route", "sender", "session", "state", "survives", "target", "tag",
-        "unacked_frames", "unsettled_bytes",
-    )  # fmt: skip
-
-    def __init__(self, target: str, *, is_opener: bool, survives: bool, limits: Limits) -> None:
-        self.target = target
-        self.is_opener = is_opener
-        self.survives = survives
-        self.limits = limits
-        self.state = State.CLOSED
-        self.session = 0
-        self.generation = 0
-        self.route: Route | None = None
-        self.client_id = 0
-        self.client_name = ""
-        self.sender = Sender(limits)
-        self.receiver = Receiver()
-        self.heard_ms = 0
-        self.retry_ms = RETRY_MS_MIN
-        self.next_wake_ms = 0
-        self.ack_due = False
-        self.pong: tuple[int, int] | None = None
-        self.unacked_frames = 0
-        self.unsettled_bytes = 0
-        self.tag: Any = None
-
-
-class Opened(NamedTuple):
-    link: Link
-
-
-class Ended(NamedTuple):
-    """`abandoned`: contexts that were offered and never settled, when nobody will send them again."""
-
-    link: Link
-    code: str
-    text: str
-    abandoned: list[Any]
-
-
-@final
-class Arrived:
-    """A DATA frame in its order. It is settled when whoever handles it has let go of every hold on it."""
-
-    __slots__ = ("frame_bytes", "holds", "is_waited_for", "link", "pieces", "sequence", "session")
-
-    def __init__(self, link: Link, sequence: int, pieces: list[msgspec.Raw], frame_bytes: int) -> None:
-        self.link = link
-        self.session = link.session
-        self.sequence = sequence
-        self.pieces = pieces
-        self.frame_bytes = frame_bytes
-        self.holds = 0
-        self.is_waited_for = False
-
-
-class Settled(NamedTuple):
-    link: Link
-    contexts: list[Any]
-
-
-Event = Opened | Ended | Arrived | Settled
-
-
-class Identity(NamedTuple):
-    """Who we are to those we open links with, and the life in which we serve others (0: we serve nobody)."""
-
-    generation: int
-    client_id: int
-    client_name: str
+NAME_BYTES_MAX: Final = 512
+"""What a program calls itself, in UTF-8; with the target it has to fit into a HELLO."""
 
 
 @final
 class Links:
-    """The links of one actor or one client."""
+    """The links of one actor or one client. Raises InvalidArgument for a name that no HELLO can carry."""
 
     def __init__(self, identity: Identity, limits: Limits, source: random.Random) -> None:
+        if len(identity.client_name.encode()) > NAME_BYTES_MAX:
+            raise InvalidArgument(f"the name is over the limit of {NAME_BYTES_MAX} bytes; choose a shorter one")
         self.identity = identity
         self.limits = limits
         self.events: list[Event] = []
@@ -129,8 +52,11 @@ class Links:
         self._random = source
         self._opened: dict[str, Link] = {}
         self._by_session: dict[int, Link] = {}
+        self._served_count = 0
+        self._ended: dict[int, None] = {}
         self._dirty: dict[Link, None] = {}
         self._control: list[tuple[Route, bytes]] = []
+        self._resets: dict[tuple[Route, int], bytes] = {}
 
     # ---- what the owner asks for ----
 
@@ -143,10 +69,9 @@ class Links:
 
     def close(self, link: Link) -> list[Any]:
         """Say goodbye and forget the link; returns the contexts that were never settled."""
-        if link.route is not None and link.session:
-            self._say(link, Kind.BYE)
-        self._by_session.pop(link.session, None)
-        self._dirty.pop(link, None)
+        if self._by_session.get(link.session) is link:
+            self._control.append((link.route, link_frames.bye(link)))
+            self._forget_session(link)
         if self._opened.get(link.target) is link:
             del self._opened[link.target]
         link.state = State.CLOSED
@@ -160,14 +85,13 @@ class Links:
     def settle(self, arrived: Arrived) -> None:
         """Responsibility for a frame is taken. Where nobody waits for the word, it may travel later."""
         link = arrived.link
-        if arrived.session != link.session:
+        if arrived.session != link.session or not link.receiver.settle(arrived.sequence):
             return
-        link.receiver.settle(arrived.sequence)
-        link.unsettled_bytes -= arrived.frame_bytes
-        if not arrived.is_waited_for and link.unacked_frames < LAZY_ACK_FRAMES:
-            return
-        link.ack_due = True
-        self._dirty[link] = None
+        link.receiver.return_credit(arrived.messages, arrived.frame_bytes)
+        link.unacked_frames += 1
+        if arrived.is_waited_for or link.unacked_frames >= LAZY_ACK_CHANGES:
+            link.ack_due = True
+            self._dirty[link] = None
 
     def is_open(self, target: str) -> bool:
         """There is a link to `target`, whatever its state."""
@@ -184,14 +108,26 @@ class Links:
     # ---- facts ----
 
     def peer_up(self, target: str, generation: int, route: Route, now_ms: int) -> None:
-        """A life of `target` can be reached by `route`. Older generations than the one we know are ignored."""
+        """A life of `target` can be reached by `route`; generation 0 is whichever life answers there.
+
+        Older generations than the one we know are ignored. After `Ended` a link stays closed until this is
+        said again, be it of the same life; but where the peer asked for a new session, one is opened at once.
+        """
         link = self._opened.get(target)
-        if link is None or generation < link.generation:
+        if link is None or 0 < generation < max(link.generation, link.told_generation):
             return
-        if link.state is not State.CLOSED and generation == link.generation and route == link.route:
+        is_known = generation in (link.generation, link.told_generation) and route == link.route
+        if link.state is not State.CLOSED and is_known:
             return
-        link.generation = generation
+        if link.session:
+            # The same life may still serve the session we give up, and keep for it what it sent us.
+            self._control.append((route, link_frames.bye(link)))
+        if link.state is State.OPEN:
+            self._lose(link, "replaced", f"{target} is reached in another way")
+        link.told_generation = generation
         link.route = route
+        link.retry_ms = RETRY_MS_MIN // 2
+        self._number_session(link)
         self._greet(link, now_ms)
 
     def peer_down(self, target: str, text: str) -> None:
@@ -205,8 +141,7 @@ class Links:
         self.violations += 1
         if self._by_session.get(link.session) is link:
             self._lose(link, ProtocolViolation.code, text)
-            if not link.is_opener and link.route is not None:
-                self._reset(link.route, link.session, ProtocolViolation.code, text)
+            self._reset(link.route, (link.session, link.generation), ProtocolViolation.code, text)
 
     def unreachable(self, route: Route) -> None:
         """The shell found nobody at `route`: every session on it is over."""
@@ -217,113 +152,119 @@ class Links:
         """One frame from the wire. Never raises: the peer's mistakes end its session and are counted."""
         try:
             header = wire.unpack_header(frame)
-            if header.kind == Kind.HELLO:
-                self._hello(route, header, frame, now_ms)
-                return
             link = self._by_session.get(header.session)
-            if link is None or not self._is_of_this_life(link, header):
-                if header.kind not in (Kind.RESET, Kind.BYE):
-                    self._reset(route, header.session, wire.UNKNOWN_SESSION, "no such session in this life")
-                return
-            link.heard_ms = now_ms
-            link.route = route if not link.is_opener else link.route
-            self._dispatch(link, header, frame, now_ms)
+            if header.kind == Kind.HELLO:
+                self._hello(route, header, wire.unpack_hello(frame), now_ms)
+            elif link is None or header.generation != link.generation:
+                self._out_of_place(route, link, header, frame, now_ms)
+            else:
+                link.heard_ms = now_ms
+                if not link.is_opener:
+                    link.route = route
+                self._dispatch(link, header, frame, now_ms)
         except ProtocolViolation as error:
             self._violation(route, frame, error)
 
-    @staticmethod
-    def _is_of_this_life(link: Link, header: Header) -> bool:
-        """Through a door a client learns the generation from the WELCOME; a RESET may come from no life at all."""
-        if header.generation == link.generation or header.kind == Kind.RESET:
-            return True
-        return link.generation == 0 and header.kind == Kind.WELCOME
-
     def tick(self, now_ms: int) -> None:
         """Time has passed: greet again, ask silent peers, acknowledge what was put off."""
-        for link in list(self._opened.values()):
-            if link.state is State.GREETING and now_ms >= link.next_wake_ms:
-                link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
-                link.next_wake_ms = now_ms + link.retry_ms
-                self._say_hello(link)
         for link in list(self._by_session.values()):
             if link.unacked_frames:
                 link.ack_due = True
                 self._dirty[link] = None
-            if link.state is State.OPEN and now_ms >= link.next_wake_ms:
+            if now_ms < link.next_wake_ms:
+                continue
+            if link.state is State.OPEN:
                 self._ask(link, now_ms)
+            else:
+                link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
+                self._greet(link, now_ms)
 
     def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
         """Every frame that may leave now, one envelope per peer where it fits."""
         out = self._control
         self._control = []
+        if self._resets:
+            out += [(route, frame) for (route, _), frame in self._resets.items()]
+            self._resets = {}
         dirty = self._dirty
         self._dirty = {}
         for link in dirty:
-            if link.state is not State.OPEN or link.route is None:
+            if link.state is not State.OPEN:
                 continue
-            for frame in link.sender.frames_to_send():
-                header = data_header(link.session, link.generation, frame, link.receiver)
-                out.append((link.route, frame.seal(header)))
-                if not link.receiver.ranges():
+            frames = link.sender.frames_to_send()
+            out += [(link.route, link_frames.data(link, frame)) for frame in frames]
+            if frames:
+                link.next_wake_ms = min(link.next_wake_ms, now_ms + link.retry_ms)
+                if not link.receiver.has_ranges:
                     link.ack_due = False
                     link.unacked_frames = 0
-                link.next_wake_ms = min(link.next_wake_ms, now_ms + link.retry_ms)
             if link.ack_due or link.pong is not None:
-                out.append((link.route, self._ack(link)))
+                out.append((link.route, link_frames.ack(link)))
+                link.pong = None
+                link.ack_due = False
+                link.unacked_frames = 0
         return out
 
     # ---- sessions ----
 
-    def _greet(self, link: Link, now_ms: int) -> None:
+    def _number_session(self, link: Link) -> None:
         self._by_session.pop(link.session, None)
-        link.session = self._random.getrandbits(63) | 1
-        link.receiver = Receiver()
-        link.pong = None
-        link.ack_due = False
-        link.unacked_frames = 0
-        link.unsettled_bytes = 0
-        if link.survives:
-            link.sender.restart()
-        else:
-            link.sender.abandon()
+        link.number_session(self._random.getrandbits(63) | 1)
+        link.generation = link.told_generation
+        link.sender.restart()
         link.state = State.GREETING
-        link.retry_ms = RETRY_MS_MIN // 2
-        link.next_wake_ms = now_ms + link.retry_ms
         self._by_session[link.session] = link
-        self._say_hello(link)
 
-    def _say_hello(self, link: Link) -> None:
-        hello = wire.Hello(link.target, self.identity.client_id, self.identity.client_name)
-        self._say(link, Kind.HELLO, wire.pack_body(hello))
+    def _greet(self, link: Link, now_ms: int) -> None:
+        link.greeted_ms = now_ms
+        link.next_wake_ms = now_ms + link.retry_ms
+        self._control.append((link.route, link_frames.hello(link, self.identity)))
 
-    def _hello(self, route: Route, header: Header, frame: bytes | memoryview, now_ms: int) -> None:
-        hello = wire.unpack_hello(frame)
+    def _hello(self, route: Route, header: Header, hello: wire.Hello, now_ms: int) -> None:
         own = self.identity.generation
-        if own == 0 or header.generation not in (0, own):
-            self._reset(route, header.session, wire.UNKNOWN_SESSION, f"this is generation {own}")
-            return
         link = self._by_session.get(header.session)
+        if header.session == 0 or (link is not None and link.is_opener):
+            raise ProtocolViolation("a HELLO carries no session of its own")
+        sender = (header.session, header.generation)
+        if own == 0 or header.generation not in (0, own) or header.session in self._ended:
+            self._reset(route, sender, wire.UNKNOWN_SESSION, f"not served in generation {own}")
+            return
         if link is None:
-            link = Link(hello.target, is_opener=False, survives=False, limits=self.limits)
-            link.session = header.session
-            link.generation = own
-            link.client_id = hello.client_id
-            link.client_name = hello.client_name
-            link.state = State.OPEN
-            link.route = route
+            if self._served_count >= SERVED_MAX:
+                self._reset(route, sender, NotDone.code, f"{SERVED_MAX} sessions are served, which is the limit")
+                return
+            link = self._serve(header.session, hello)
             link.next_wake_ms = now_ms + self.limits.ping_interval_ms
-            self._by_session[link.session] = link
-            self.events.append(Opened(link))
         link.route = route
         link.heard_ms = now_ms
-        self._say(link, Kind.WELCOME, wire.pack_body(wire.Welcome(self.limits)))
+        self._control.append((route, link_frames.welcome(link, self.limits)))
 
-    def _lose(self, link: Link, code: str, text: str) -> None:
-        self._by_session.pop(link.session, None)
-        self._dirty.pop(link, None)
+    def _serve(self, session: int, hello: wire.Hello) -> Link:
+        link = Link(hello.target, is_opener=False, survives=False, limits=self.limits)
+        link.session = session
+        link.generation = self.identity.generation
+        link.client_id = hello.client_id
+        link.client_name = hello.client_name
+        link.state = State.OPEN
+        self._by_session[session] = link
+        self._served_count += 1
+        self.events.append(Opened(link))
+        return link
+
+    def _lose(self, link: Link, code: str, text: str, *, is_final: bool = False) -> None:
+        self._forget_session(link)
         link.state = State.CLOSED
-        abandoned = [] if link.survives else link.sender.abandon()
+        abandoned = link.sender.abandon() if is_final or not link.survives else []
         self.events.append(Ended(link, code, text, abandoned))
+
+    def _forget_session(self, link: Link) -> None:
+        del self._by_session[link.session]
+        self._dirty.pop(link, None)
+        if not link.is_opener:
+            self._served_count -= 1
+            self._ended[link.session] = None
+            if len(self._ended) > ENDED_REMEMBERED:
+                del self._ended[next(iter(self._ended))]
 
     # ---- frames ----
 
@@ -342,18 +283,34 @@ class Links:
             link.pong = (FLAG_PONG, header.sequence)
             self._dirty[link] = None
         elif kind == Kind.WELCOME and link.is_opener:
-            link.generation = header.generation
-            self._welcomed(link, wire.unpack_welcome(frame), now_ms)
-        elif kind == Kind.RESET and link.is_opener:
+            self._welcomed(link, header.generation, wire.unpack_welcome(frame), now_ms)
+        elif kind == Kind.RESET:
             self._was_reset(link, wire.unpack_reset(frame), now_ms)
-        elif kind == Kind.BYE and not link.is_opener:
+        elif kind == Kind.BYE:
+            self._acknowledged(link, header, wire.unpack_ranges(frame), now_ms)
             self._lose(link, "goodbye", "the peer closed the link")
         else:
             raise ProtocolViolation(f"a frame of kind {kind} does not belong here")
 
-    def _welcomed(self, link: Link, welcome: wire.Welcome, now_ms: int) -> None:
+    def _out_of_place(
+        self, route: Route, link: Link | None, header: Header, frame: bytes | memoryview, now_ms: int
+    ) -> None:
+        """A session or a life that is not ours. One end has forgotten it, and the other should."""
+        if link is None or link.generation != 0:
+            if header.kind == Kind.RESET and header.generation == 0 and link is not None:
+                self._was_reset(link, wire.unpack_reset(frame), now_ms)
+            elif header.kind not in (Kind.RESET, Kind.BYE):
+                sender = (header.session, header.generation)
+                self._reset(route, sender, wire.UNKNOWN_SESSION, "no such session in this life")
+        elif header.kind == Kind.WELCOME:
+            self._welcomed(link, header.generation, wire.unpack_welcome(frame), now_ms)
+        # Whatever overtook the WELCOME is sent again once that has told us the generation.
+
+    def _welcomed(self, link: Link, generation: int, welcome: wire.Welcome, now_ms: int) -> None:
+        link.heard_ms = now_ms
         if link.state is not State.GREETING:
             return
+        link.generation = generation
         link.state = State.OPEN
         link.limits = link.sender.limits = welcome.limits
         link.retry_ms = RETRY_MS_MIN
@@ -362,23 +319,29 @@ class Links:
         self.events.append(Opened(link))
 
     def _was_reset(self, link: Link, reset: wire.Reset, now_ms: int) -> None:
-        if reset.code == wire.UNKNOWN_SESSION:
+        if not link.is_opener:
             self._lose(link, reset.code, reset.text)
-            self._greet(link, now_ms)
-            return
-        link.survives = False
-        self._lose(link, reset.code, reset.text)
+        elif reset.code != wire.UNKNOWN_SESSION:
+            self._lose(link, reset.code, reset.text, is_final=True)
+        elif link.state is State.GREETING:
+            self._number_session(link)  # The next tick that is due greets: never at the pace of the wire.
+        else:
+            self._lose(link, reset.code, reset.text)
+            self._number_session(link)
+            link.retry_ms = RETRY_MS_MIN // 2
+            link.next_wake_ms = link.greeted_ms + RETRY_MS_MIN
+            if now_ms >= link.next_wake_ms:
+                self._greet(link, now_ms)
 
     def _data(self, link: Link, header: Header, frame: bytes | memoryview) -> None:
         if link.state is not State.OPEN:
             return
         accepted = link.receiver.accept(header.sequence)
         if accepted:
+            messages = header.messages or 1
             link.unacked_frames += 1
-            link.unsettled_bytes += len(frame)
-            if link.unsettled_bytes > 2 * self.limits.window_bytes + self.limits.frame_bytes_max:
-                raise ProtocolViolation(f"the peer overran its credit of {self.limits.window_bytes} bytes")
-            self.events.append(Arrived(link, header.sequence, wire.unpack_pieces(frame), len(frame)))
+            link.receiver.take_credit(messages, len(frame), link.limits)
+            self.events.append(Arrived(link, header.sequence, wire.unpack_pieces(frame), len(frame), messages))
             return
         self._dirty[link] = None
         link.ack_due = True
@@ -386,55 +349,47 @@ class Links:
             link.pong = (FLAG_GAP, header.sequence)
 
     def _acknowledged(self, link: Link, header: Header, ranges: list[int], now_ms: int) -> None:
-        before = link.sender.received
-        contexts = link.sender.acknowledged(header.received, header.settled, ranges)
-        if link.sender.received > before:
-            link.retry_ms = RETRY_MS_MIN
-            link.next_wake_ms = now_ms + link.retry_ms
+        sender = link.sender
+        before = (sender.received, sender.bytes_in_flight)
+        contexts = sender.acknowledged(header.received, header.settled, ranges)
+        if (sender.received, sender.bytes_in_flight) == before:
+            return
         if contexts:
             self.events.append(Settled(link, contexts))
-        if link.sender.has_backlog:
+        link.retry_ms = RETRY_MS_MIN
+        link.next_wake_ms = now_ms + link.retry_ms
+        if sender.has_backlog:
             self._dirty[link] = None
 
     def _ask(self, link: Link, now_ms: int) -> None:
-        """Nothing heard for a while: a PING finds out who is there and what arrived."""
-        is_waiting = link.sender.is_waiting_for_receipt
-        quiet_ms = self.limits.ping_interval_ms
-        if is_waiting:
+        """No progress for a while: a PING finds out who is there, what arrived and what is settled.
+
+        In an idle session the serving end, which owns the state, asks first: one PING per interval, not two.
+        """
+        sender = link.sender
+        wait_ms = link.limits.ping_interval_ms
+        if sender.is_waiting_for_receipt:
+            wait_ms = min(link.retry_ms, wait_ms)
             link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
-        elif now_ms - link.heard_ms < quiet_ms:
-            link.next_wake_ms = link.heard_ms + quiet_ms
-            return
-        link.next_wake_ms = now_ms + (link.retry_ms if is_waiting else quiet_ms)
-        header = self._header(link, Kind.PING)._replace(sequence=link.sender.last_sequence)
-        self._control.append((link.route, wire.pack_header(header)))
+        elif not sender.has_in_flight:
+            wait_ms += wait_ms // 2 if link.is_opener else 0
+            if now_ms - link.heard_ms < wait_ms:
+                link.next_wake_ms = link.heard_ms + wait_ms
+                return
+        link.next_wake_ms = now_ms + wait_ms
+        self._control.append((link.route, link_frames.ping(link)))
 
-    def _ack(self, link: Link) -> bytes:
-        flags, sequence = link.pong or (0, 0)
-        link.pong = None
-        link.ack_due = False
-        link.unacked_frames = 0
-        ranges = link.receiver.ranges()
-        header = self._header(link, Kind.ACK)._replace(sequence=sequence, flags=flags)
-        return wire.pack_header(header) + (wire.pack_body(ranges) if ranges else b"")
-
-    def _header(self, link: Link, kind: Kind) -> Header:
-        received, settled = link.receiver.received, link.receiver.settled
-        return Header(kind, link.generation, link.session, 0, received, settled, 0, 0)
-
-    def _say(self, link: Link, kind: Kind, body: bytes = b"") -> None:
-        if link.route is not None:
-            self._control.append((link.route, wire.pack_header(self._header(link, kind)) + body))
-
-    def _reset(self, route: Route, session: int, code: str, text: str) -> None:
-        header = Header(Kind.RESET, 0, session, 0, 0, 0, 0, 0)
-        self._control.append((route, wire.pack_header(header) + wire.pack_body(wire.Reset(code, text))))
+    def _reset(self, route: Route, sender: tuple[int, int], code: str, text: str) -> None:
+        """One per session and round, however many frames it answers."""
+        self._resets[route, sender[0]] = link_frames.reset(*sender, code, text)
 
     def _violation(self, route: Route, frame: bytes | memoryview, error: ProtocolViolation) -> None:
-        session = int.from_bytes(frame[8:16], "little") if len(frame) >= HEADER_BYTES else 0
+        session, generation, kind = wire.glance(frame)
         link = self._by_session.get(session)
         if link is not None:
             self.violate(link, str(error))
             return
         self.violations += 1
-        self._reset(route, session, error.code, str(error))
+        if kind not in (Kind.RESET, Kind.BYE):
+            # Never an answer to an answer: two ends of different versions would not stop.
+            self._reset(route, (session, generation), error.code, str(error))

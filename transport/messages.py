@@ -7,115 +7,34 @@ again. `docs/protocol.md` lists them for other languages; `tests/golden/` holds 
 
 from __future__ import annotations
 
-import enum
-from typing import Any, Final, Union, final
+from typing import Any, Final, final
 
 import msgspec
 
-
-class Durability(enum.IntEnum):
-    """How safe a message is when its receipt arrives. Higher is safer."""
-
-    MEMORY = 0
-    OS = 1
-    SYNC = 2
-
-
-class Outcome(enum.IntEnum):
-    """How a consumer settles deliveries."""
-
-    ACK = 0
-    NACK = 1
-    REJECT = 2
-
-
-class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """A record inside a message; it has no number of its own."""
-
-
-@final
-class ExchangeSpec(_Value):
-    """An exchange as declared. `kind` is direct, topic, fanout or headers."""
-
-    name: str
-    kind: str
-    durable: bool = True
-    auto_delete: bool = False
-    internal: bool = False
-    alternate: str | None = None
-    unrouted: str = "return"
-
-
-@final
-class QueueSpec(_Value):
-    """A queue as declared. `owner` is the client an exclusive queue belongs to, `serial` tells re-creations apart."""
-
-    name: str
-    durable: bool = True
-    exclusive: bool = False
-    auto_delete: bool = False
-    single_active_consumer: bool = False
-    owner: int = 0
-    serial: int = 0
-
-
-@final
-class BindingSpec(_Value):
-    """A rule from an exchange to a queue or to another exchange."""
-
-    source: str
-    destination: str
-    to_exchange: bool = False
-    key: str = ""
-    arguments: dict[str, Any] | None = None
-
-
-@final
-class Options(_Value):
-    """What a publisher asks of every message in a batch. None means that nothing was asked."""
-
-    durability: int = Durability.SYNC
-    content_type: str | None = None
-    reply_to: str | None = None
-    ttl_ms: int | None = None
-    priority: int = 0
-    dedup_id: str | None = None
-
-
-@final
-class QueueInfo(_Value):
-    """The state of one queue. Counts are messages, sizes bytes of bodies. `state` is the actor's: up, restarting…"""
-
-    name: str
-    state: str = "up"
-    ready: int = 0
-    unacked: int = 0
-    consumers: int = 0
-    bytes: int = 0
-    durable: bool = True
-    exclusive: bool = False
-    auto_delete: bool = False
-    single_active_consumer: bool = False
-    stored: int = 0
-    delivered: int = 0
-    redelivered: int = 0
-    acked: int = 0
-    rejected: int = 0
-    duplicates: int = 0
-    journal_bytes: int = 0
-
-
-@final
-class ConsumerInfo(_Value):
-    """One consumer of a queue. `client` is the name its program gave itself."""
-
-    queue: str
-    consumer: int
-    client: str
-    prefetch: int
-    unacked: int
-    auto_ack: bool
-    is_active: bool
+from posthouse.transport.descriptions import (
+    BindingSpec as BindingSpec,
+)  # fmt: skip
+from posthouse.transport.descriptions import (
+    ConsumerInfo as ConsumerInfo,
+)
+from posthouse.transport.descriptions import (
+    Durability as Durability,
+)
+from posthouse.transport.descriptions import (
+    ExchangeSpec as ExchangeSpec,
+)
+from posthouse.transport.descriptions import (
+    Options as Options,
+)
+from posthouse.transport.descriptions import (
+    Outcome as Outcome,
+)
+from posthouse.transport.descriptions import (
+    QueueInfo as QueueInfo,
+)
+from posthouse.transport.descriptions import (
+    QueueSpec as QueueSpec,
+)
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -126,7 +45,7 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 @final
-class Batch(_Message, tag=1):
+class Batch(_Message, frozen=True, tag=1):
     """Messages of one publisher that share exchange, routing key, headers and options.
 
     Message i has sequence number `first_seq + i` of `stream`. `lengths` is an array of u32, little endian, one per
@@ -148,7 +67,7 @@ class Batch(_Message, tag=1):
 
 
 @final
-class Receipt(_Message, tag=2):
+class Receipt(_Message, frozen=True, tag=2):
     """The fate of a range of one stream: `code` is None when every queue in `queues` holds it."""
 
     stream: int
@@ -162,7 +81,7 @@ class Receipt(_Message, tag=2):
 
 
 @final
-class StoreNote(_Message, tag=3):
+class StoreNote(_Message, frozen=True, tag=3):
     """A queue's remark on a range it was sent: it was a duplicate, or was refused (`code`). Sent before the ack."""
 
     stream: int
@@ -176,7 +95,7 @@ class StoreNote(_Message, tag=3):
 
 
 @final
-class Consume(_Message, tag=10):
+class Consume(_Message, frozen=True, tag=10):
     """Open a consumer. `consumer` is chosen by the client and unique in its session."""
 
     request: int
@@ -187,7 +106,7 @@ class Consume(_Message, tag=10):
 
 
 @final
-class Cancel(_Message, tag=11):
+class Cancel(_Message, frozen=True, tag=11):
     """Close a consumer; what it has not settled returns to the queue."""
 
     request: int
@@ -195,7 +114,7 @@ class Cancel(_Message, tag=11):
 
 
 @final
-class Deliver(_Message, tag=12):
+class Deliver(_Message, frozen=True, tag=12):
     """A slice of a stored batch: offsets `first_offset` onwards, all at the same attempt (1 = first delivery)."""
 
     consumer: int
@@ -205,7 +124,7 @@ class Deliver(_Message, tag=12):
 
 
 @final
-class Settle(_Message, tag=13):
+class Settle(_Message, frozen=True, tag=13):
     """Ranges of offsets, flat `[first, last, first, last, …]`, settled one way. `request` 0 asks for no answer."""
 
     consumer: int
@@ -217,7 +136,7 @@ class Settle(_Message, tag=13):
 
 
 @final
-class ConsumerCancelled(_Message, tag=14):
+class ConsumerCancelled(_Message, frozen=True, tag=14):
     """The queue closed a consumer by itself."""
 
     consumer: int
@@ -226,7 +145,7 @@ class ConsumerCancelled(_Message, tag=14):
 
 
 @final
-class Get(_Message, tag=15):
+class Get(_Message, frozen=True, tag=15):
     """Ask for one message. The answer is its offset or nil; the `Deliver` comes first, on consumer 0."""
 
     request: int
@@ -234,7 +153,7 @@ class Get(_Message, tag=15):
 
 
 @final
-class Peek(_Message, tag=16):
+class Peek(_Message, frozen=True, tag=16):
     """Look at the first `count` messages, ready or unacked. The answer is a list of `Deliver`."""
 
     request: int
@@ -242,21 +161,21 @@ class Peek(_Message, tag=16):
 
 
 @final
-class Purge(_Message, tag=17):
+class Purge(_Message, frozen=True, tag=17):
     """Remove what is ready. The answer is the number removed."""
 
     request: int
 
 
 @final
-class QueueStatus(_Message, tag=18):
+class QueueStatus(_Message, frozen=True, tag=18):
     """The answer is a `QueueInfo`."""
 
     request: int
 
 
 @final
-class QueueConsumers(_Message, tag=19):
+class QueueConsumers(_Message, frozen=True, tag=19):
     """The answer is a list of `ConsumerInfo`."""
 
     request: int
@@ -266,7 +185,7 @@ class QueueConsumers(_Message, tag=19):
 
 
 @final
-class DeclareExchange(_Message, tag=30):
+class DeclareExchange(_Message, frozen=True, tag=30):
     """Make the exchange, or check that it is as described. The answer is nil."""
 
     request: int
@@ -274,7 +193,7 @@ class DeclareExchange(_Message, tag=30):
 
 
 @final
-class DeclareQueue(_Message, tag=31):
+class DeclareQueue(_Message, frozen=True, tag=31):
     """Make the queue, or check that it is as described. The answer is its name."""
 
     request: int
@@ -282,7 +201,7 @@ class DeclareQueue(_Message, tag=31):
 
 
 @final
-class DeleteExchange(_Message, tag=32):
+class DeleteExchange(_Message, frozen=True, tag=32):
     """The answer is nil."""
 
     request: int
@@ -291,7 +210,7 @@ class DeleteExchange(_Message, tag=32):
 
 
 @final
-class DeleteQueue(_Message, tag=33):
+class DeleteQueue(_Message, frozen=True, tag=33):
     """The answer is the number of messages that went with it."""
 
     request: int
@@ -301,7 +220,7 @@ class DeleteQueue(_Message, tag=33):
 
 
 @final
-class Bind(_Message, tag=34):
+class Bind(_Message, frozen=True, tag=34):
     """The answer is nil, and comes when every exchange routes by the new binding."""
 
     request: int
@@ -309,7 +228,7 @@ class Bind(_Message, tag=34):
 
 
 @final
-class Unbind(_Message, tag=35):
+class Unbind(_Message, frozen=True, tag=35):
     """The answer is nil, and comes when no exchange routes by the binding any more."""
 
     request: int
@@ -317,35 +236,35 @@ class Unbind(_Message, tag=35):
 
 
 @final
-class ListExchanges(_Message, tag=36):
+class ListExchanges(_Message, frozen=True, tag=36):
     """The answer is a list of `ExchangeSpec`."""
 
     request: int
 
 
 @final
-class ListQueues(_Message, tag=37):
+class ListQueues(_Message, frozen=True, tag=37):
     """The answer is a list of `QueueInfo`, from the queues themselves."""
 
     request: int
 
 
 @final
-class ListBindings(_Message, tag=38):
+class ListBindings(_Message, frozen=True, tag=38):
     """The answer is a list of `BindingSpec`."""
 
     request: int
 
 
 @final
-class ListConsumers(_Message, tag=39):
+class ListConsumers(_Message, frozen=True, tag=39):
     """The answer is a list of `ConsumerInfo`."""
 
     request: int
 
 
 @final
-class Explain(_Message, tag=40):
+class Explain(_Message, frozen=True, tag=40):
     """Route without publishing. The answer is an `Explanation` map."""
 
     request: int
@@ -355,14 +274,14 @@ class Explain(_Message, tag=40):
 
 
 @final
-class DescribeTree(_Message, tag=41):
+class DescribeTree(_Message, frozen=True, tag=41):
     """The answer is a list of maps, one per node of the supervision tree."""
 
     request: int
 
 
 @final
-class Locate(_Message, tag=42):
+class Locate(_Message, frozen=True, tag=42):
     """Where does an actor live? Answered, and followed for ever, by `ActorUp` and `ActorDown`."""
 
     request: int
@@ -370,7 +289,7 @@ class Locate(_Message, tag=42):
 
 
 @final
-class QueueUnused(_Message, tag=43):
+class QueueUnused(_Message, frozen=True, tag=43):
     """An auto-delete queue tells the registry that its last consumer left."""
 
     name: str
@@ -378,7 +297,7 @@ class QueueUnused(_Message, tag=43):
 
 
 @final
-class PrepareDelete(_Message, tag=44):
+class PrepareDelete(_Message, frozen=True, tag=44):
     """The registry asks a queue to refuse work from now on. The answer is the number of messages in it."""
 
     request: int
@@ -390,14 +309,14 @@ class PrepareDelete(_Message, tag=44):
 
 
 @final
-class WatchTopology(_Message, tag=50):
+class WatchTopology(_Message, frozen=True, tag=50):
     """An exchange asks for the topology: a snapshot now, every change from then on."""
 
     request: int
 
 
 @final
-class TopologyChange(_Message, tag=51):
+class TopologyChange(_Message, frozen=True, tag=51):
     """What changed. A snapshot is a change with `is_snapshot`, to be applied to nothing."""
 
     version: int
@@ -414,7 +333,7 @@ class TopologyChange(_Message, tag=51):
 
 
 @final
-class Reply(_Message, tag=60):
+class Reply(_Message, frozen=True, tag=60):
     """The answer to `request`; `result` is MessagePack of the type the request names."""
 
     request: int
@@ -422,7 +341,7 @@ class Reply(_Message, tag=60):
 
 
 @final
-class Failed(_Message, tag=61):
+class Failed(_Message, frozen=True, tag=61):
     """The request was refused or could not be served; see `errors.from_wire`."""
 
     request: int
@@ -431,7 +350,7 @@ class Failed(_Message, tag=61):
 
 
 @final
-class ActorUp(_Message, tag=62):
+class ActorUp(_Message, frozen=True, tag=62):
     """The actor lives: this generation, at this ipc endpoint."""
 
     actor: str
@@ -440,7 +359,7 @@ class ActorUp(_Message, tag=62):
 
 
 @final
-class ActorDown(_Message, tag=63):
+class ActorDown(_Message, frozen=True, tag=63):
     """The actor does not live now. `state` is restarting, quarantined, stopped or unknown."""
 
     actor: str
@@ -449,18 +368,48 @@ class ActorDown(_Message, tag=63):
     reason: str
 
 
-Message = Union[
-    Batch, Receipt, StoreNote, Consume, Cancel, Deliver, Settle, ConsumerCancelled, Get, Peek, Purge, QueueStatus,
-    QueueConsumers, DeclareExchange, DeclareQueue, DeleteExchange, DeleteQueue, Bind, Unbind, ListExchanges,
-    ListQueues, ListBindings, ListConsumers, Explain, DescribeTree, Locate, QueueUnused, PrepareDelete,
-    WatchTopology, TopologyChange, Reply, Failed, ActorUp, ActorDown,
-]  # fmt: skip
+Message = (
+    Batch
+    | Receipt
+    | StoreNote
+    | Consume
+    | Cancel
+    | Deliver
+    | Settle
+    | ConsumerCancelled
+    | Get
+    | Peek
+    | Purge
+    | QueueStatus
+    | QueueConsumers
+    | DeclareExchange
+    | DeclareQueue
+    | DeleteExchange
+    | DeleteQueue
+    | Bind
+    | Unbind
+    | ListExchanges
+    | ListQueues
+    | ListBindings
+    | ListConsumers
+    | Explain
+    | DescribeTree
+    | Locate
+    | QueueUnused
+    | PrepareDelete
+    | WatchTopology
+    | TopologyChange
+    | Reply
+    | Failed
+    | ActorUp
+    | ActorDown
+)
 
 NIL: Final = msgspec.Raw(b"\xc0")
 """MessagePack nil: no headers, or an answer without a value."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Message)
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Any) -> bytes:
@@ -469,5 +418,6 @@ def encode(message: Any) -> bytes:
 
 
 def decode(data: msgspec.Raw | bytes | memoryview) -> Message:
-    """One message. Raises msgspec.DecodeError or ValidationError on anything else; never allocates beyond `data`."""
-    return _decoder.decode(data)
+    """One message. Raises msgspec.DecodeError on anything else; never allocates beyond `data`."""
+    message: Message = _decoder.decode(data)
+    return message

@@ -54,9 +54,7 @@ def check_name(kind: str, name: object, *, may_be_empty: bool = False) -> str:
     if not name:
         if may_be_empty:
             return name
-        raise InvalidArgument(
-            f"a name of {_a(kind)} must not be empty; 1 to {NAME_BYTES_MAX} bytes are allowed"
-        )
+        raise InvalidArgument(f"a name of {_a(kind)} must not be empty; 1 to {NAME_BYTES_MAX} bytes are allowed")
     _check_size(f"the {kind} name", name)
     found = _control_character.search(name)
     if found is not None:
@@ -99,9 +97,7 @@ def encode_headers(headers: object) -> msgspec.Raw:
     try:
         encoded = _encode(headers)
     except UnicodeEncodeError as error:
-        raise InvalidArgument(
-            f"a header holds text that is not valid Unicode: {shown(error.object)}"
-        ) from None
+        raise InvalidArgument(f"a header holds text that is not valid Unicode: {shown(error.object)}") from None
     if len(encoded) > HEADERS_BYTES_MAX:
         raise InvalidArgument(f"the headers have {len(encoded)} bytes, the limit is {HEADERS_BYTES_MAX}")
     return msgspec.Raw(encoded)
@@ -116,15 +112,11 @@ def decode_headers(raw: msgspec.Raw) -> dict[str, Any] | None:
     if raw == NIL:
         return None
     if len(memoryview(raw)) > HEADERS_BYTES_MAX:
-        raise InvalidArgument(
-            f"the headers have {len(memoryview(raw))} bytes, the limit is {HEADERS_BYTES_MAX}"
-        )
+        raise InvalidArgument(f"the headers have {len(memoryview(raw))} bytes, the limit is {HEADERS_BYTES_MAX}")
     try:
         headers = _decode_headers(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidArgument(
-            f"the headers are not a MessagePack map of strings to values: {error}"
-        ) from None
+        raise InvalidArgument(f"the headers are not a MessagePack map of strings to values: {error}") from None
     return check_headers(headers)
 
 
@@ -155,9 +147,7 @@ def _check_value(header: str, value: object, depth: int, room: int) -> int:
         return room
     if type(value) is int:
         if not INTEGER_MIN <= value <= INTEGER_MAX:
-            raise InvalidArgument(
-                f"header {shown(header)} is {shown(value)}, which does not fit in 64 bits, signed"
-            )
+            raise InvalidArgument(f"header {shown(header)} is {shown(value)}, which does not fit in 64 bits, signed")
         return room
     if type(value) is list:
         inner: list[object] = value

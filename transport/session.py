@@ -1,7 +1,7 @@
 """One link as it stands: which session, with whom, in which state; and everything that can happen to it.
 
-Records for `links.py`, which alone changes them, and for the actors and clients that read them. It promises nothing
-by itself and must not know frames or time.
+Records for `links.py`, which alone changes them, and for the actors and clients that read them. It promises
+nothing by itself and must not know frames or time.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Link:
 
     __slots__ = (
         "ack_due", "client_id", "client_name", "generation", "greeted_ms", "heard_ms", "is_opener", "limits",
-        "next_wake_ms", "pong", "receiver", "retry_ms", "route", "sender", "session", "state", "survives", "tag",
-        "target", "told_generation", "unacked_frames", "unsettled_bytes", "unsettled_frames", "unsettled_messages",
+        "next_wake_ms", "pong", "receiver", "retry_ms", "route", "sender", "session", "state", "survives",
+        "tag", "target", "told_generation", "unacked_frames",
     )  # fmt: skip
 
     def __init__(self, target: str, *, is_opener: bool, survives: bool, limits: Limits) -> None:
@@ -75,9 +75,6 @@ class Link:
         self.ack_due = False
         self.pong: tuple[int, int] | None = None
         self.unacked_frames = 0
-        self.unsettled_frames = 0
-        self.unsettled_messages = 0
-        self.unsettled_bytes = 0
 
 
 class Opened(NamedTuple):

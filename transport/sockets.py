@@ -10,6 +10,7 @@ Evidence for each option is in `docs/adr/0005-zeromq-options.md`.
 from __future__ import annotations
 
 import enum
+import errno
 from collections.abc import Iterator
 from typing import Final, final
 
@@ -113,7 +114,7 @@ class Router:
             try:
                 self._socket.disconnect(endpoint)
             except zmq.ZMQError as error:
-                if error.errno != zmq.ENOENT:
+                if error.errno != errno.ENOENT:
                     raise
 
     def names_with_prefix(self, prefix: bytes) -> list[bytes]:

@@ -1,7 +1,7 @@
 """The frame: a fixed header of 48 bytes and a MessagePack body, in one ZeroMQ frame.
 
-Everything posthouse says travels in such frames. The header belongs to the link (sessions, sequence numbers,
-acknowledgements); the body of a DATA frame is an array of messages. Pure: bytes in, values out.
+Everything posthouse says travels in such frames. The header belongs to the link (sessions, sequence
+numbers, acknowledgements); the body of a DATA frame is an array of messages. Pure: bytes in, values out.
 
      0       2     3     4            8                     16
     +-------+-----+-----+------------+---------------------+
@@ -139,6 +139,17 @@ def unpack_header(frame: bytes | memoryview) -> Header:
     return Header(*rest)
 
 
+def glance(frame: bytes | memoryview) -> tuple[int, int, int]:
+    """Session, generation and kind of a frame that was refused, zeros where it is no frame of any version.
+
+    These fields stand at the same place in every version, so that ends of different versions can part.
+    """
+    if len(frame) < HEADER_BYTES or bytes(frame[:2]) != _MAGIC:
+        return 0, 0, 0
+    _, _, kind, generation, session, *_ = _HEADER.unpack_from(frame)
+    return session, generation, kind
+
+
 def pack_array_head(count: int) -> bytes:
     """The MessagePack head of an array of `count` elements."""
     if count < _ARRAY_SMALL:
@@ -159,7 +170,7 @@ def unpack_hello(frame: bytes | memoryview) -> Hello:
 
 
 def unpack_welcome(frame: bytes | memoryview) -> Welcome:
-    """Raises ProtocolViolation, also for a limit below 1: nothing could ever be sent, or a PING without end."""
+    """Raises ProtocolViolation, also for a limit below 1: nothing could be sent, or PINGs without end."""
     welcome = _unpack(_welcome, frame, HELLO_BYTES_MAX)
     for name, value in msgspec.structs.asdict(welcome.limits).items():
         if value < 1:

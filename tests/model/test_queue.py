@@ -1,4 +1,4 @@
-"""The queue core beside a naive model, through every order of facts, with crashes and journal trims in between."""
+"""The queue core beside a naive model, in every order of facts, with crashes and journal trims between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from posthouse.actors import queue_records
 from posthouse.actors.queue_effects import Delivery, StoreOutcome
@@ -15,10 +15,9 @@ from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport import messages
-from posthouse.transport.batch import slice_batch
 from posthouse.transport.messages import Batch, Outcome, QueueSpec
-from tests.support.queue_model import Holder, QueueModel
-from tests.support.queue_samples import sample_batch
+from tests.support.queue_model import Holder, QueueModel, contents, spread
+from tests.support.queue_samples import sample_batch, sample_body
 
 SPEC = QueueSpec(name="ewr")
 SESSIONS = st.integers(1, 2)
@@ -29,30 +28,12 @@ CLIENT = 9
 Record = tuple[int, int, bytes]
 
 
-def spread(ranges: list[tuple[int, int]]) -> list[int]:
-    """Ranges as single offsets."""
-    return [offset for first, last in ranges for offset in range(first, last + 1)]
-
-
 def rebuilt(records: list[Record]) -> QueueState:
     """A queue as a restart finds it."""
     state = QueueState(SPEC)
     for position, kind, payload in records:
         state.replay.record(position, kind, payload)
     return state
-
-
-def contents(state: QueueState) -> dict[int, tuple[int, bytes]]:
-    """Offset → (attempt, body) of everything in the queue, message by message."""
-    found: dict[int, tuple[int, bytes]] = {}
-    for piece in state.peek(10_000):
-        assert piece.entry.batch is not None
-        part = slice_batch(piece.entry.batch, piece.start, piece.stop)
-        size = part.bodies.nbytes // part.count
-        for index in range(part.count):
-            body = bytes(part.bodies[index * size : (index + 1) * size])
-            found[piece.first_offset + index] = (piece.attempt, body)
-    return found
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -63,6 +44,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.state = QueueState(SPEC)
         self.model = QueueModel()
         self.prefetch: dict[Holder, int | None] = {}
+        self.paused: set[int] = set()
         self.records: list[Record] = []
         self.everything: list[Record] = []
         self.next_seq = {1: 1, 2: 1}
@@ -79,6 +61,15 @@ class QueueMachine(RuleBasedStateMachine):
     def journal_ranges(self, kind: Kind, ranges: list[tuple[int, int]]) -> None:
         if ranges:
             self.journal(kind, queue_records.encode_ranges(ranges))
+
+    @initialize(prefetches=st.lists(st.integers(1, 6), max_size=2), counts=st.lists(st.integers(1, 5)))
+    def begin(self, prefetches: list[int], counts: list[int]) -> None:
+        """Most runs begin with a queue at work: what follows then has something to act upon."""
+        for number, prefetch in enumerate(prefetches, start=1):
+            self.add_consumer(1, number, prefetch, False)
+        for count in counts:
+            self.store(1, count, True)
+        self.dispatch()
 
     # ---- messages come in ----
 
@@ -118,6 +109,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.prefetch[session, number] = None if auto_ack else prefetch
 
     @rule(name=NAMES)
+    @precondition(lambda self: self.prefetch)
     def remove_consumer(self, name: Holder) -> None:
         requeued = self.state.remove_consumer(*name)
         assert spread(requeued) == self.model.held(name)
@@ -125,22 +117,38 @@ class QueueMachine(RuleBasedStateMachine):
         self.prefetch.pop(name, None)
 
     @rule(session=SESSIONS)
+    @precondition(lambda self: self.prefetch)
     def remove_session(self, session: int) -> None:
         requeued = spread(self.state.remove_session(session))
         assert requeued == sorted(o for number in range(3) for o in self.model.held((session, number)))
         self.model.release(requeued)
+        self.paused.discard(session)
         for name in [name for name in self.prefetch if name[0] == session]:
             del self.prefetch[name]
 
+    @rule(session=SESSIONS, is_paused=st.booleans())
+    def pause(self, session: int, is_paused: bool) -> None:
+        self.state.pause(session, is_paused=is_paused)
+        (self.paused.add if is_paused else self.paused.discard)(session)
+
     # ---- messages go out ----
+
+    @rule(stream=st.integers(1, 2), counts=st.lists(st.integers(1, 5), min_size=1, max_size=4))
+    def store_and_dispatch(self, stream: int, counts: list[int]) -> None:
+        """A round as a busy queue has them."""
+        for count in counts:
+            self.store(stream, count, True)
+        self.dispatch()
 
     @rule()
     def dispatch(self) -> None:
-        self.take_out(self.state.dispatch())
+        deliveries = self.state.dispatch()
+        assert not self.paused & {delivery.session for delivery in deliveries}
+        self.take_out(deliveries)
         hungry = [
             name
             for name, prefetch in self.prefetch.items()
-            if prefetch is None or len(self.model.held(name)) < prefetch
+            if name[0] not in self.paused and (prefetch is None or len(self.model.held(name)) < prefetch)
         ]
         assert not (self.model.ready() and hungry)
 
@@ -177,14 +185,16 @@ class QueueMachine(RuleBasedStateMachine):
         self.journal_ranges(Kind.SETTLED, settled)
 
     @rule(
-        name=NAMES,
+        data=st.data(),
         outcome=st.sampled_from(Outcome),
         requeue=st.booleans(),
         wanted=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6)), min_size=1, max_size=4),
     )
-    def settle(self, name: Holder, outcome: Outcome, requeue: bool, wanted: list[tuple[int, int]]) -> None:
-        """Any ranges near what is alive, overlapping or stale as they come."""
-        lowest = min(self.model.messages, default=1)
+    def settle(self, data: st.DataObject, outcome: Outcome, requeue: bool, wanted: list[tuple[int, int]]) -> None:
+        """Any ranges near what is held, overlapping or stale as they come; at times by somebody who holds nothing."""
+        holders = sorted({message.holder for message in self.model.messages.values() if message.holder})
+        name = data.draw(st.sampled_from(holders) | NAMES if holders else NAMES, label="holder")
+        lowest = min(self.model.held(name) or self.model.messages, default=1)
         pairs = [(lowest + start, lowest + start + length) for start, length in wanted]
         mine = sorted(set(spread(pairs)) & set(self.model.held(name)))
         result = self.state.settle(*name, outcome, [offset for pair in pairs for offset in pair], requeue)
@@ -202,6 +212,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.journal_ranges(Kind.REJECTED if rejected else Kind.SETTLED, result.settled)
 
     @rule()
+    @precondition(lambda self: len(self.model.ready()) > 4)
     def purge(self) -> None:
         purged = self.state.purge()
         assert spread(purged) == self.model.ready()
@@ -218,7 +229,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def rotate(self) -> None:
-        """A new segment: a mark at its head, what is old and alive copied after it, then the old records go."""
+        """A new segment: a mark at its head, then copies of what is old and alive; older records go."""
         head = self.journal(Kind.MARK, queue_records.encode_mark(self.state.mark()))
         for entry in self.state.entries_below(head):
             assert entry.raw is not None
@@ -249,7 +260,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def trim_equals_the_whole(self) -> None:
-        """Replay of what is left after trims equals replay of everything ever written, also when it comes twice."""
+        """Replay of what trims left equals replay of everything ever written, also when it comes twice."""
         short, whole = rebuilt(self.records), rebuilt(self.everything)
         assert contents(short) == contents(whole)
         assert short.lowest_position() == whole.lowest_position() == self.state.lowest_position()
@@ -261,6 +272,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert short.info() == whole.info()
 
     @rule()
+    @precondition(lambda self: len(self.records) > 3)
     def crash(self) -> None:
         """The process is gone, and every consumer with it; all that was written is found again."""
         self.state = rebuilt(self.records)
@@ -270,7 +282,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: hasattr(self, "synced_to"))
     @rule(data=st.data())
     def power_loss(self, data: st.DataObject) -> None:
-        """A suffix that was not synced is lost. With all of it lost, the queue stands as it stood at the sync."""
+        """Some of what was not synced is lost. With all of it lost, the queue is as it was at the sync."""
         kept = data.draw(st.integers(self.synced_to, len(self.everything)), label="records kept")
         gone = {position for position, _, _ in self.everything[kept:]}
         self.records = [record for record in self.records if record[0] not in gone]
@@ -305,6 +317,7 @@ class QueueMachine(RuleBasedStateMachine):
     def settle_numbers(self) -> None:
         """What a restart may forget: numbers used only by what was in no journal, or not synced."""
         self.prefetch.clear()
+        self.paused.clear()
         mark = self.state.mark()
         self.model.next_offset = mark.next_offset
         self.model.streams = dict(zip(mark.streams[::2], mark.streams[1::2], strict=True))
@@ -319,7 +332,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def every_message_is_in_exactly_one_place(self) -> None:
         expected = {
-            offset: (message.times + (message.holder is None), body_of(message.stream, message.seq))
+            offset: (message.times + (message.holder is None), sample_body(message.stream, message.seq))
             for offset, message in sorted(self.model.messages.items())
         }
         assert contents(self.state) == expected
@@ -362,11 +375,5 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.state.bytes_in_memory == sum(entry.size for entry in pieces.values())
 
 
-def body_of(stream: int, seq: int) -> bytes:
-    """The body that says which message it is."""
-    batch, _ = sample_batch(1, seq, stream)
-    return bytes(batch.bodies)
-
-
 TestQueue = QueueMachine.TestCase
-TestQueue.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+TestQueue.settings = settings(deadline=None, max_examples=250, stateful_step_count=40)

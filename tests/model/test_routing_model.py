@@ -145,9 +145,7 @@ def test_the_trie_finds_what_a_recursive_matcher_finds(
         trie.remove(identity, BindingSpec(source="x", destination=str(identity), key=present.pop(identity)))
     for key in routing_keys:
         found = sorted(int(binding.destination) for binding in trie.match(key, None))
-        assert found == sorted(
-            identity for identity, pattern in present.items() if topic_matches(pattern, key)
-        )
+        assert found == sorted(identity for identity, pattern in present.items() if topic_matches(pattern, key))
 
 
 @settings(deadline=None, max_examples=300)
@@ -201,18 +199,23 @@ bindings = st.builds(
 class ChangingTopology(RuleBasedStateMachine):
     """Any operation either refuses and changes nothing, or makes one change that every follower can apply."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(specs=st.lists(exchange_specs, max_size=6), made=st.lists(bindings, max_size=12))
+    def start(self, specs: list[ExchangeSpec], made: list[BindingSpec]) -> None:
         self.topology = Topology()
         self.follower = Topology()
         self.routers = {name: Router(self.topology, name) for name in ("", "a", "b", "c", "d")}
+        self.attempt(self.topology.declare_queue, QueueSpec(name="q"))
+        self.attempt(self.topology.declare_queue, QueueSpec(name="r"))
+        for spec in specs:
+            self.attempt(self.topology.declare_exchange, spec)
+        for binding in made:
+            self.attempt(self.topology.bind, binding)
 
     def attempt(self, operation: Any, *arguments: Any, **more: Any) -> None:
         before = messages.encode(self.topology.snapshot())
         try:
             change: TopologyChange | None = operation(*arguments, **more)
-        except Refused as error:
-            assert str(error)
+        except Refused:
             change = None
         assert messages.encode(self.topology.snapshot()) == before
         if change is not None:
@@ -276,7 +279,7 @@ class ChangingTopology(RuleBasedStateMachine):
             for route in (router.route(key, headers), router.route_raw(key, encode_headers(headers))):
                 assert (list(route.queues), route.fallback) == expected
             explanation = router.explain(key, headers)
-            assert list(explanation.queues) == expected[0]
+            assert explanation.queues == expected[0]
             assert (explanation.unrouted or "none") == expected[1]
 
     @invariant()
@@ -296,4 +299,4 @@ class ChangingTopology(RuleBasedStateMachine):
 
 
 TestChangingTopology = ChangingTopology.TestCase
-TestChangingTopology.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
+TestChangingTopology.settings = settings(deadline=None, max_examples=100, stateful_step_count=30)

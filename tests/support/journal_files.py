@@ -25,9 +25,7 @@ def open_journal(
     disk: SimDisk, generation: int = 1, settings: JournalSettings = SETTINGS, directory: str = DIRECTORY
 ) -> Journal:
     """A journal with a clock that stands still."""
-    return Journal.open(
-        disk, directory, generation=generation, settings=settings, now_ms=lambda: 1_700_000_000_000
-    )
+    return Journal.open(disk, directory, generation=generation, settings=settings, now_ms=lambda: 1_700_000_000_000)
 
 
 def three_segments(is_closed: bool = True) -> SimDisk:

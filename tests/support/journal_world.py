@@ -1,8 +1,8 @@
 """A journal beside a naive model of it, on a disk whose power may fail at any call.
 
 The model is a dictionary of what was appended. After every crash `recover` checks what was promised: durable
-records are all there, order and contents are kept, nothing is invented, and what was not durable survives as a
-prefix or not at all. It does not simulate two writers; the lock has tests of its own.
+records are all there, order and contents are kept, nothing is invented, and what was not durable survives as
+a prefix or not at all. It does not simulate two writers; the lock has tests of its own.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class JournalWorld:
         self.floor_tried = max(self.floor_tried, self.floor)
 
     def survive(self, step: Callable[[], None], at: int, power: bool, choice: random.Random) -> bool:
-        """Run `step` with the end at changing call `at`, then recover. False when the step was over before."""
+        """Run `step` and die at its changing call `at`, then recover. False when it ended before that."""
         self.disk.cut_power_at(at)
         try:
             step()

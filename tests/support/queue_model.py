@@ -1,13 +1,16 @@
 """A queue as simple as can be: one record per message, every rule spelled out per message.
 
-The model beside which `tests/model/test_queue.py` runs the real core. It is slow on purpose, and keeps its own notion
-of the journal: a list of plain facts, applied one by one to rebuild it after a crash. It simulates no credit or turns:
-what the core delivers is checked and then done here too.
+The model beside which `tests/model/test_queue.py` runs the real core. It is slow on purpose. It simulates no
+credit, no turns and no journal: what the core delivers is checked and then done here too, and what a crash
+leaves is every journaled message without its holder.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+
+from posthouse.actors.queue_state import QueueState
+from posthouse.transport.batch import slice_batch
 
 Holder = tuple[int, int]
 
@@ -62,8 +65,24 @@ class QueueModel:
     def after_crash(self) -> QueueModel:
         """What a restart finds if nothing of the journal is lost: no holder, and only what was journaled."""
         survivors = {
-            offset: replace(message, holder=None)
-            for offset, message in self.messages.items()
-            if message.is_journaled
+            offset: replace(message, holder=None) for offset, message in self.messages.items() if message.is_journaled
         }
         return QueueModel(survivors, dict(self.streams), self.next_offset)
+
+
+def spread(ranges: list[tuple[int, int]]) -> list[int]:
+    """Ranges as single offsets."""
+    return [offset for first, last in ranges for offset in range(first, last + 1)]
+
+
+def contents(state: QueueState) -> dict[int, tuple[int, bytes]]:
+    """Offset → (attempt, body) of everything in the queue, message by message."""
+    found: dict[int, tuple[int, bytes]] = {}
+    for piece in state.peek(10_000):
+        assert piece.entry.batch is not None
+        part = slice_batch(piece.entry.batch, piece.start, piece.stop)
+        size = part.bodies.nbytes // part.count
+        for index in range(part.count):
+            body = bytes(part.bodies[index * size : (index + 1) * size])
+            found[piece.first_offset + index] = (piece.attempt, body)
+    return found

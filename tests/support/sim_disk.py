@@ -1,12 +1,13 @@
 """A disk in memory that knows which bytes a power cut would leave.
 
-It promises that an image after `crash` is one that a POSIX file system may legally show: of the pages not yet
-synced each is old, new or torn anywhere; a length not yet synced is anything between; each creation, rename
-and removal not yet synced by its directory has happened or not, whatever the others did. A failed sync behaves as
-Linux does: the pages count as clean, the next sync succeeds, and they are not on the disk.
+It promises that an image after `crash` is one that a POSIX file system may legally show: of the pages not
+yet synced each is old, new or torn anywhere; a length not yet synced is anything between; each creation,
+rename and removal not yet synced by its directory has happened or not, whatever the others did. A failed
+sync behaves as Linux does: the pages count as clean, the next sync succeeds, and they are not on the disk.
 
-It does not simulate bit rot (tests flip bits themselves), reordering across a completed sync, permissions,
-symbolic links, or time. One `SimDisk` is one machine: many journals share it.
+It does not simulate bit rot (tests flip bits themselves), the states of a page between its last sync and its
+newest bytes, permissions, symbolic links, the loss of a directory, or time. One `SimDisk` is one machine: many
+journals share it.
 """
 
 from __future__ import annotations
@@ -15,92 +16,14 @@ import errno
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, final
+from typing import final
 
 from posthouse.supervisor.disk import Buffer
-
-PAGE_BYTES: Final = 4096
-_BLANK_PAGE: Final = bytes(PAGE_BYTES)
+from tests.support.sim_pages import NameTable, PagedFile
 
 
 class PowerCut(BaseException):
     """The machine or the process died at this call. Not an `Exception`: nothing may catch it on the way."""
-
-
-@final
-class _File:
-    """`data` is what a reader sees; `old` holds the stable copy of each page that differs from it."""
-
-    __slots__ = ("data", "lost", "old", "size_synced")
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.old: dict[int, bytes] = {}
-        self.lost: dict[int, bytes] = {}
-        self.size_synced = 0
-
-    def touch(self, start: int, end: int) -> None:
-        """Bytes [start, end) are about to change."""
-        for page in range(start // PAGE_BYTES, -(-end // PAGE_BYTES)):
-            if page not in self.old:
-                stable = self.lost.pop(page, None)
-                if stable is None:
-                    stable = bytes(self.data[page * PAGE_BYTES : (page + 1) * PAGE_BYTES])
-                self.old[page] = stable
-
-    @property
-    def is_dirty(self) -> bool:
-        return bool(self.old or self.lost) or self.size_synced != len(self.data)
-
-    def settle(self, choice: random.Random) -> None:
-        """Become one of the images that a power cut may leave."""
-        low, high = sorted((self.size_synced, len(self.data)))
-        size = choice.choice((low, high, choice.randint(low, high)))
-        for page, stable in (*self.old.items(), *self.lost.items()):
-            start = page * PAGE_BYTES
-            fresh = bytes(self.data[start : start + PAGE_BYTES]).ljust(PAGE_BYTES, b"\0")
-            stable = stable.ljust(PAGE_BYTES, b"\0")
-            cut = choice.choice((0, PAGE_BYTES, choice.randrange(PAGE_BYTES + 1)))
-            mixed = stable if page in self.lost else fresh[:cut] + stable[cut:]
-            if len(self.data) < start + PAGE_BYTES:
-                self.data.extend(bytes(start + PAGE_BYTES - len(self.data)))
-            self.data[start : start + PAGE_BYTES] = mixed
-        if size > len(self.data):
-            self.data.extend(bytes(size - len(self.data)))
-        del self.data[size:]
-        self.old.clear()
-        self.lost.clear()
-        self.size_synced = size
-
-
-@final
-class _Directory:
-    """`names` is what a reader sees; `changes` are the operations since the last sync, oldest first."""
-
-    __slots__ = ("changes", "names", "stable")
-
-    def __init__(self) -> None:
-        self.names: dict[str, _File] = {}
-        self.stable: dict[str, _File] = {}
-        self.changes: list[tuple[str, str, _File]] = []
-
-    def settle(self, choice: random.Random) -> None:
-        names = dict(self.stable)
-        mode = choice.randrange(3)
-        for operation, name, file in self.changes:
-            if mode == 0 or (mode == 1 and choice.random() < 0.5):
-                continue
-            source, _, target = name.partition("\0")
-            if operation == "link":
-                names[source] = file
-            elif operation == "unlink":
-                names.pop(source, None)
-            else:
-                names.pop(source, None)
-                names[target] = file
-        self.names = names
-        self.stable = dict(names)
-        self.changes.clear()
 
 
 @dataclass
@@ -124,11 +47,11 @@ class SimDisk:
         self.operations = 0
         self.has_short_writes = False
         self.capacity_bytes: int | None = None
-        self._directories: dict[str, _Directory] = {"/": _Directory()}
-        self._handles: dict[int, tuple[str, _File]] = {}
+        self._directories: dict[str, NameTable] = {"/": NameTable()}
+        self._handles: dict[int, tuple[str, PagedFile]] = {}
         self._next_handle = 3
         self._locks: dict[str, int] = {}
-        self._dirty: set[_File] = set()
+        self._dirty: set[PagedFile] = set()
         self._dirty_directories: set[str] = set()
         self._faults: list[_Fault] = []
         self._used_bytes = 0
@@ -193,7 +116,7 @@ class SimDisk:
         directory, name = self._split(path)
         file = directory.names.get(name)
         if file is None:
-            file = _File()
+            file = PagedFile()
             self._change(path, "link", name, file)
             directory.names[name] = file
         else:
@@ -288,7 +211,7 @@ class SimDisk:
         self._before("mkdir", path)
         if path in self._directories:
             raise FileExistsError(errno.EEXIST, "the simulated directory exists", path)
-        self._directories[path] = _Directory()
+        self._directories[path] = NameTable()
 
     def exists(self, path: str) -> bool:
         if path in self._directories:
@@ -310,6 +233,10 @@ class SimDisk:
 
     def lock_holder(self, path: str) -> int:
         return 1 if path in self._locks else 0
+
+    def free_bytes(self, path: str) -> int:
+        self._directory(path)
+        return 1 << 40 if self.capacity_bytes is None else max(0, self.capacity_bytes - self._used_bytes)
 
     def random_bytes(self, count: int) -> bytes:
         return self.choice.randbytes(count)
@@ -351,7 +278,7 @@ class SimDisk:
         if not file.lost:
             self._dirty.discard(file)
 
-    def _store(self, file: _File, data: bytes, offset: int) -> None:
+    def _store(self, file: PagedFile, data: bytes, offset: int) -> None:
         end = offset + len(data)
         if not data:
             return
@@ -363,7 +290,7 @@ class SimDisk:
         file.touch(offset, end)
         file.data[offset:end] = data
 
-    def _resize(self, file: _File, size: int) -> None:
+    def _resize(self, file: PagedFile, size: int) -> None:
         self._dirty.add(file)
         self._used_bytes += size - len(file.data)
         if size < len(file.data):
@@ -380,45 +307,45 @@ class SimDisk:
             len(file.data) for directory in self._directories.values() for file in directory.names.values()
         )
 
-    def _dirty_in_order(self) -> list[_File]:
+    def _dirty_in_order(self) -> list[PagedFile]:
         """Dirty files in an order that does not depend on addresses, so that a seed decides everything."""
-        seen: dict[_File, None] = {}
+        seen: dict[PagedFile, None] = {}
         for path in sorted(self._directories):
             directory = self._directories[path]
             for names in (directory.stable, directory.names):
                 seen.update((names[name], None) for name in sorted(names) if names[name] in self._dirty)
         return list(seen)
 
-    def _open(self, path: str, file: _File) -> int:
+    def _open(self, path: str, file: PagedFile) -> int:
         handle = self._next_handle
         self._next_handle += 1
         self._handles[handle] = (path, file)
         return handle
 
-    def _file(self, handle: int) -> tuple[str, _File]:
+    def _file(self, handle: int) -> tuple[str, PagedFile]:
         found = self._handles.get(handle)
         if found is None:
             raise OSError(errno.EBADF, f"handle {handle} is not open")
         return found
 
-    def _directory(self, path: str) -> _Directory:
+    def _directory(self, path: str) -> NameTable:
         directory = self._directories.get(path)
         if directory is None:
             raise FileNotFoundError(errno.ENOENT, "no such simulated directory", path)
         return directory
 
-    def _split(self, path: str) -> tuple[_Directory, str]:
+    def _split(self, path: str) -> tuple[NameTable, str]:
         parent, _, name = path.rpartition("/")
         return self._directory(parent or "/"), name
 
-    def _find(self, path: str) -> _File:
+    def _find(self, path: str) -> PagedFile:
         directory, name = self._split(path)
         file = directory.names.get(name)
         if file is None:
             raise FileNotFoundError(errno.ENOENT, "no such simulated file", path)
         return file
 
-    def _change(self, path: str, operation: str, name: str, file: _File) -> None:
+    def _change(self, path: str, operation: str, name: str, file: PagedFile) -> None:
         parent = path.rpartition("/")[0] or "/"
         self._directory(parent).changes.append((operation, name, file))
         self._dirty_directories.add(parent)

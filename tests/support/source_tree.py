@@ -149,8 +149,7 @@ def _python_files(folder: str) -> Iterator[Path]:
 def modules_under(folder: str) -> tuple[Module, ...]:
     """All modules of a top-level folder, sorted; none when the folder is missing."""
     return tuple(
-        Module(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
-        for path in _python_files(folder)
+        Module(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in _python_files(folder)
     )
 
 
@@ -171,8 +170,8 @@ def listing(violations: list[str]) -> str:
 
 
 @cache
-def text_files() -> dict[str, str]:
-    """Path and text of every file that is tracked by git or about to be; binary files are left out."""
+def tracked_files() -> tuple[str, ...]:
+    """Every file, links left out, that is tracked by git or about to be."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -181,18 +180,21 @@ def text_files() -> dict[str, str]:
         text=True,
     )
     if listed.returncode == 0:
-        paths = [name for name in listed.stdout.split("\0") if name]
+        names = [name for name in listed.stdout.split("\0") if name]
     else:
-        paths = _files_without_git()
-    texts: dict[str, str] = {}
-    for name in paths:
-        path = ROOT / name
-        if path.is_symlink() or not path.is_file():
-            continue
-        content = path.read_bytes()
-        if b"\0" not in content[:8192]:
-            texts[name] = content.decode("utf-8", errors="replace")
-    return texts
+        names = _files_without_git()
+    return tuple(name for name in names if (ROOT / name).is_file() and not (ROOT / name).is_symlink())
+
+
+@cache
+def text_files() -> dict[str, str]:
+    """Path and text of every tracked file; binary files are left out."""
+    contents = {name: (ROOT / name).read_bytes() for name in tracked_files()}
+    return {
+        name: content.decode("utf-8", errors="replace")
+        for name, content in contents.items()
+        if b"\0" not in content[:8192]
+    }
 
 
 def _files_without_git() -> list[str]:
@@ -202,9 +204,7 @@ def _files_without_git() -> list[str]:
         folders[:] = sorted(
             name
             for name in folders
-            if name not in TOOL_FOLDERS
-            and not name.endswith(".egg-info")
-            and name in {".ci", name.lstrip(".")}
+            if name not in TOOL_FOLDERS and not name.endswith(".egg-info") and name in {".ci", name.lstrip(".")}
         )
         paths += [Path(where, name).relative_to(ROOT).as_posix() for name in sorted(files)]
     return paths

@@ -16,7 +16,6 @@ import select
 import signal
 import socket
 import sys
-import time
 from typing import Any
 
 import msgspec
@@ -172,7 +171,6 @@ def opens_nothing(life: Life) -> int:
 def finishes(life: Life) -> int:
     """Does its work and ends."""
     life.control.send(messages.Ready())
-    time.sleep(0)
     return exit_codes.NORMAL
 
 
@@ -200,15 +198,15 @@ FEW = RestartIntensity(3, 5.0)
 
 
 def child(kind: str, child_id: str = "", restart: Restart = Restart.PERMANENT) -> ChildSpec:
-    """A toy with short limits."""
+    """A toy with a short limit where it is the one that will exceed it, and with a long one elsewhere."""
     return ChildSpec(
         child_id or kind,
         kind,
         KINDS[kind],
         restart,
-        shutdown_ms=500,
-        busy_limit_ms=600,
-        ready_limit_ms=1_000,
+        shutdown_ms=500 if kind == "deaf" else 15_000,
+        busy_limit_ms=600 if kind == "hangs" else 15_000,
+        ready_limit_ms=1_000 if kind == "never_ready" else 15_000,
     )
 
 

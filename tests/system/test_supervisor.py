@@ -233,6 +233,8 @@ def test_a_hundred_dynamic_children_start_and_stop(start: Start) -> None:
         add(broker, "obedient", f"q{number}")
     for number in range(100):
         broker.up(f"q{number}")
+    assert broker.order_of("hung") == []
+    assert broker.order_of("exited") == []
     nodes = describe(broker)
     assert len({node["pid"] for node in nodes.values()}) == 101
     assert all(node["rss_bytes"] for node in nodes.values())

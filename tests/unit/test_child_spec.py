@@ -22,8 +22,17 @@ def start(life: Life) -> int:
     return 0
 
 
-def child(child_id: str = "a", **limits: int) -> ChildSpec:
-    return ChildSpec(child_id, "kind", start, **limits)
+def child(
+    child_id: str = "a", shutdown_ms: int = 1, busy_limit_ms: int = 1, ready_limit_ms: int = 1
+) -> ChildSpec:
+    return ChildSpec(
+        child_id,
+        "kind",
+        start,
+        shutdown_ms=shutdown_ms,
+        busy_limit_ms=busy_limit_ms,
+        ready_limit_ms=ready_limit_ms,
+    )
 
 
 def group(*members: ChildSpec | GroupSpec, name: str = "root", **fields: object) -> GroupSpec:

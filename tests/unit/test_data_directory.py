@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -45,17 +46,25 @@ def test_generations_go_on_when_it_is_opened_again(short_path: Path) -> None:
 
 
 def test_a_directory_held_by_a_living_process_is_refused_with_its_pid(short_path: Path) -> None:
-    with DataDirectory.open(str(short_path)):
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                DataDirectory.open(str(short_path))
-            except DataDirectoryInUse as error:
-                code = 0 if f"pid {os.getppid()}" in str(error) else 2
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with DataDirectory.open(str(short_path)):
+                os.write(writer, b"held")
+                signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        assert os.read(reader, 4) == b"held"
+        with pytest.raises(DataDirectoryInUse, match=f"pid {pid}$"):
+            DataDirectory.open(str(short_path))
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(reader)
+        os.close(writer)
+    DataDirectory.open(str(short_path)).close()
 
 
 def test_a_lock_that_cannot_be_asked_for_is_an_error_of_its_own(

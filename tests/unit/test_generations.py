@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.supervisor import atomic_file, generations
+from posthouse.supervisor import generations
 from posthouse.supervisor.atomic_file import replace_file
 from posthouse.supervisor.generations import BLOCK, Generations
 from posthouse.transport.errors import DiskFault, DiskFull, SyncFailed
@@ -73,7 +73,7 @@ def test_a_failed_sync_leaves_the_old_content(
     def fail(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(atomic_file.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(expected):
         replace_file(str(path), b"two")
     assert path.read_bytes() == b"one"

@@ -114,7 +114,7 @@ def test_with_nothing_wanted_all_takes_everything_and_any_nothing() -> None:
 
 @pytest.mark.parametrize("mode", ["ALL", "some", "", 1, None, True, ["all"]])
 def test_another_mode_is_refused(mode: object) -> None:
-    with pytest.raises(InvalidArgument, match="x-match is .*; allowed are 'all', 'any', 'all-with-x'"):
+    with pytest.raises(InvalidArgument, match=r"x-match is .*; allowed are 'all', 'any', 'all-with-x'"):
         HeadersTable.check(binding({"x-match": mode}))
 
 
@@ -181,8 +181,6 @@ def test_a_message_is_not_held_against_bindings_that_want_other_values() -> None
         ({"x-match": "any", "a": 1, "b": 2}, {"b": 1}, "no header is as the binding wants: a, b"),
     ],
 )
-def test_the_reason_is_the_header_that_decided(
-    arguments: dict[str, Any], headers: dict[str, Any], reason: str
-) -> None:
+def test_the_reason_is_the_header_that_decided(arguments: dict[str, Any], headers: dict[str, Any], reason: str) -> None:
     is_match = matches(arguments, headers)
     assert HeadersTable.reason(binding(arguments), "", headers, is_match) == reason

@@ -6,9 +6,21 @@ import struct
 
 import pytest
 
-from posthouse.supervisor.journal_format import CHUNK_MAGIC, decode_body
+from posthouse.supervisor.journal import JournalSettings
+from posthouse.supervisor.journal_format import (
+    CHUNK_MAGIC,
+    checksum_of,
+    decode_body,
+    decode_chunk_header,
+    decode_footer,
+    decode_segment_header,
+    encode_chunk_header,
+    encode_footer,
+    encode_segment_header,
+)
 from posthouse.supervisor.journal_recovery import survey_journal
-from posthouse.supervisor.journal_sidecar import SIDECAR_NAME
+from posthouse.supervisor.journal_scan import read_chunks
+from posthouse.supervisor.journal_sidecar import SIDECAR_NAME, Mark, encode_mark
 from posthouse.transport.errors import DiskFault, JournalCorrupt
 from tests.support.journal_files import (
     DIRECTORY,
@@ -18,6 +30,7 @@ from tests.support.journal_files import (
     open_journal,
     three_segments,
 )
+from tests.support.sim_disk import SimDisk
 
 FILES = files_of(three_segments())
 FIRST, SECOND, THIRD = sorted(name for name in FILES if name.endswith(".seg"))
@@ -25,7 +38,7 @@ WHOLE = contents_of(open_journal(three_segments(), 2))
 
 
 def outcome(files: dict[str, bytes]) -> list[tuple[int, int, bytes]] | JournalCorrupt:
-    """What opening these files comes to; checks that a refusal changed nothing and an opening is repeatable."""
+    """What opening these files comes to. A refusal must change nothing, an opening must be repeatable."""
     disk = disk_with(files)
     try:
         journal = open_journal(disk, 2)
@@ -150,7 +163,7 @@ def test_bytes_beyond_the_durable_end_are_set_aside_and_counted() -> None:
 
 
 def test_an_intact_chunk_with_lengths_that_do_not_add_up_is_corrupt() -> None:
-    with pytest.raises(ValueError, match="says"):
+    with pytest.raises(JournalCorrupt, match="says"):
         decode_body(memoryview(struct.pack("<IB3x", 77, 1)), 1, 1)
 
 
@@ -165,6 +178,174 @@ def test_a_segment_that_was_never_finished_is_removed() -> None:
     disk = disk_with({**FILES, "0000000004.seg.tmp": FILES[THIRD][:90]})
     assert contents_of(open_journal(disk, 2)) == WHOLE
     assert "0000000004.seg.tmp" not in files_of(disk)
+
+
+WITHOUT_SIDECAR = {name: data for name, data in FILES.items() if name != SIDECAR_NAME}
+
+
+def chunk_offsets(data: bytes | bytearray) -> list[int]:
+    return [place for place in range(0, len(data), 8) if data[place : place + 4] == CHUNK_MAGIC]
+
+
+def test_the_watermark_in_a_later_chunk_proves_that_the_damaged_one_was_durable() -> None:
+    damaged = bytearray(FILES[THIRD])
+    damaged[chunk_offsets(damaged)[1] + 60] ^= 1
+    result = outcome({**WITHOUT_SIDECAR, THIRD: bytes(damaged)})
+    assert isinstance(result, JournalCorrupt)
+    assert result.missing == ((8, 8),)
+
+
+def test_the_head_of_a_segment_is_durable_because_the_segment_has_its_name() -> None:
+    disk = SimDisk(1)
+    journal = open_journal(disk)
+    journal.append(1, b"a")
+    journal.rotate([(2, b"head")])
+    journal.close()
+    files = files_of(disk)
+    del files[SIDECAR_NAME]
+    damaged = bytearray(files[SECOND])
+    damaged[64 + 60] ^= 1
+    result = outcome({**files, SECOND: bytes(damaged)})
+    assert isinstance(result, JournalCorrupt)
+    assert result.missing == ((2, 2),)
+
+
+def test_without_sidecar_damage_to_the_last_chunk_looks_like_a_torn_tail() -> None:
+    """The one case that the sidecar exists for; without it nothing tells decay from a power cut."""
+    damaged = bytearray(FILES[THIRD])
+    damaged[chunk_offsets(damaged)[2] + 60] ^= 1
+    assert outcome({**WITHOUT_SIDECAR, THIRD: bytes(damaged)}) == WHOLE[:-1]
+
+
+def test_what_survives_behind_a_torn_spot_is_not_replayed() -> None:
+    disk = SimDisk(1)
+    journal = open_journal(disk)
+    for number in range(5):
+        journal.append(1, b"%d" % number)
+        journal.commit(sync=number == 0)
+    disk.kill()
+    segment = disk.contents(f"{DIRECTORY}/{FIRST}")
+    segment[chunk_offsets(bytes(segment))[3] + 60] ^= 1
+    again = open_journal(disk, 2)
+    assert [payload for _, _, payload in contents_of(again)] == [b"0", b"1", b"2"]
+    assert again.recovery.reappended_records == 2
+    assert again.recovery.torn_bytes > 100
+    assert again.append(1, b"next") == 4
+
+
+def rebuilt(name: str, **change: int) -> bytes:
+    """The segment with another header, correctly checksummed, and its first chunk chained to that."""
+    header = decode_segment_header(FILES[name])
+    assert header is not None
+    encoded, crc = encode_segment_header(header._replace(**change))
+    data = bytearray(FILES[name])
+    data[:64] = encoded
+    chain = crc
+    checksum = checksum_of(header.algorithm)
+    for offset in chunk_offsets(data):
+        chunk = decode_chunk_header(memoryview(data)[offset : offset + 56], header.salt, checksum)
+        assert chunk is not None
+        data[offset : offset + 56], chain = encode_chunk_header(chunk._replace(chain=chain), checksum)
+    footer = decode_footer(memoryview(data)[-40:], header.salt, checksum)
+    if footer is not None:
+        data[-40:] = encode_footer(footer._replace(chain=chain), checksum)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"chain": 1}, "does not continue"),
+        ({"journal_id": 1}, "belongs to another journal"),
+        ({"base": 0}, "begins before"),
+    ],
+)
+def test_a_well_formed_segment_of_another_history_is_noticed(change: dict[str, int], text: str) -> None:
+    result = outcome({**FILES, SECOND: rebuilt(SECOND, **change)})
+    assert isinstance(result, JournalCorrupt)
+    assert text in str(result)
+    assert outcome({**FILES, THIRD: rebuilt(THIRD)}) == WHOLE
+
+
+def test_a_well_formed_chunk_of_another_history_is_noticed() -> None:
+    data = bytearray(FILES[FIRST])
+    header = decode_segment_header(data)
+    assert header is not None
+    checksum = checksum_of(header.algorithm)
+    offset = chunk_offsets(data)[1]
+    chunk = decode_chunk_header(memoryview(data)[offset : offset + 56], header.salt, checksum)
+    assert chunk is not None
+    data[offset : offset + 56], _ = encode_chunk_header(chunk._replace(chain=chunk.chain ^ 1), checksum)
+    assert isinstance(outcome({**FILES, FIRST: bytes(data)}), JournalCorrupt)
+
+
+def test_a_footer_that_promises_more_than_there_is_is_noticed() -> None:
+    header = decode_segment_header(FILES[SECOND])
+    assert header is not None
+    checksum = checksum_of(header.algorithm)
+    footer = decode_footer(memoryview(FILES[SECOND])[-40:], header.salt, checksum)
+    assert footer is not None
+    data = FILES[SECOND][:-40] + encode_footer(footer._replace(last=8), checksum)
+    result = outcome({FIRST: FILES[FIRST], SECOND: data})
+    assert isinstance(result, JournalCorrupt)
+    assert result.missing == ((7, 8),)
+
+
+def test_a_chunk_that_decays_between_survey_and_copy_is_never_copied() -> None:
+    disk = disk_with(FILES)
+    survey = survey_journal(disk, DIRECTORY)
+    segment = disk.contents(f"{DIRECTORY}/{FIRST}")
+    segment[chunk_offsets(segment)[1]] ^= 1
+    with pytest.raises(OSError, match="intact a moment ago"):
+        list(read_chunks(disk, DIRECTORY, survey.scans[0], 1))
+
+
+def test_a_sidecar_of_another_journal_is_not_believed() -> None:
+    foreign = bytearray(4096)
+    foreign[0:48] = encode_mark(Mark(99, 1, 12345, 1000, 0))
+    foreign[1024:1072] = encode_mark(Mark(98, 1, 12345, 8, 3))
+    assert outcome({**FILES, SIDECAR_NAME: bytes(foreign)}) == WHOLE
+
+
+def test_many_missing_ranges_are_counted_and_not_all_listed() -> None:
+    disk = SimDisk(1)
+    journal = open_journal(disk)
+    for number in range(24):
+        journal.append(1, b"%d" % number)
+        journal.commit()
+    journal.close()
+    segment = disk.contents(f"{DIRECTORY}/{FIRST}")
+    for offset in chunk_offsets(bytes(segment))[::2]:
+        segment[offset + 60] ^= 1
+    with pytest.raises(JournalCorrupt, match="and 4 more ranges") as caught:
+        open_journal(disk, 2)
+    assert len(caught.value.missing) == 12
+
+
+def test_damage_is_found_and_left_behind_across_mebibytes() -> None:
+    disk = SimDisk(1)
+    settings = JournalSettings()
+    journal = open_journal(disk, settings=settings)
+    for size in (3 * 2**20, 100, 5 * 2**20, 100):
+        journal.append(1, bytes([size & 255 or 7]) * size)
+        journal.commit()
+    journal.close()
+    whole = files_of(disk)
+    torn = {**whole, FIRST: whole[FIRST] + bytes(3 * 2**20) + b"torn" + bytes(2 * 2**20)}
+    again = open_journal(disk_with(torn), 2, settings=settings)
+    end = int(str(again.recovery.torn_file).rpartition("-")[2])
+    assert end + again.recovery.torn_bytes == len(whole[FIRST]) + 3 * 2**20 + len(b"torn")
+    damaged = bytearray(whole[FIRST])
+    damaged[64] ^= 1
+    with pytest.raises(JournalCorrupt) as caught:
+        open_journal(disk_with({**whole, FIRST: bytes(damaged)}), 2, settings=settings)
+    assert caught.value.missing == ((1, 1),)
+
+
+def test_a_segment_of_which_nothing_is_left_is_all_missing() -> None:
+    result = outcome({**FILES, SECOND: b"PHCK" * 100})
+    assert isinstance(result, JournalCorrupt)
+    assert "unreadable" in str(result)
 
 
 def test_a_survey_changes_nothing() -> None:

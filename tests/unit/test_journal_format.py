@@ -40,8 +40,6 @@ FOOTER = Footer(12, 0xDEADBEEF, 0x55667788, 1200, 5)
 ALGORITHMS = {"crc32c": CRC32C, "crc32": ZLIB_CRC32}
 
 
-
-
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
 def test_a_segment_of_version_1_is_read_for_ever(name: str) -> None:
     """The golden segments were written once; a change of the format needs a new version, not new files."""
@@ -180,6 +178,8 @@ def test_large_parts_are_handed_on_and_not_copied() -> None:
     (body,) = builder.take()
     assert any(buffer is large for buffer in body.buffers)
     assert len(body.buffers) == 3
+    builder.add(1, (large, large))
+    assert len(builder.take()[0].buffers) == 4
     builder.add(1, (large,))
     assert sum(body.length for body in builder.take()) == 50_008
 

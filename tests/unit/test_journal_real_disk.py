@@ -1,4 +1,4 @@
-"""The journal on the real file system: the same promises, private files, and a lock that dies with its holder."""
+"""The journal on the real file system: same promises, private files, a lock that dies with its holder."""
 
 from __future__ import annotations
 

@@ -167,6 +167,23 @@ def test_a_checkpoint_stays_one_and_hides_what_it_replaced() -> None:
     assert contents_of(again) == [(2, 9, b"state"), (3, 1, b"new")]
 
 
+def test_chunks_that_a_later_segment_took_over_are_copied_once() -> None:
+    disk = SimDisk(1)
+    journal = open_journal(disk)
+    journal.append(1, b"durable")
+    journal.commit()
+    disk.fail("fdatasync", errno.EIO)
+    journal.append(2, b"rescued")
+    journal.commit()
+    journal.close()
+    segment = disk.contents(f"{DIRECTORY}/{FIRST}")
+    segment[64 + 60] ^= 1
+    report = salvage(disk, DIRECTORY, "/rescued")
+    assert report.records == 1
+    assert report.missing == ((1, 1),)
+    assert contents_of(open_journal(disk, 2, directory="/rescued")) == [(2, 2, b"rescued")]
+
+
 def test_an_empty_checkpoint_is_kept_empty() -> None:
     disk = SimDisk(1)
     journal = open_journal(disk)

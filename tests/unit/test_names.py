@@ -37,9 +37,7 @@ class Colour(enum.StrEnum):
     RED = "red"
 
 
-@pytest.mark.parametrize(
-    "name", ["a", "orders.eu", "a b", "Zürich", "日本", "🚚", "#", "*", "é" * 127, "x" * 255]
-)
+@pytest.mark.parametrize("name", ["a", "orders.eu", "a b", "Zürich", "日本", "🚚", "#", "*", "é" * 127, "x" * 255])
 def test_a_name_of_printable_characters_passes(name: str) -> None:
     assert check_name("queue", name) == name
 
@@ -91,7 +89,7 @@ def test_a_routing_key_may_hold_any_characters(key: str) -> None:
 
 
 def test_a_routing_key_is_a_string_of_at_most_255_bytes() -> None:
-    with pytest.raises(InvalidArgument, match="the routing key 'é+…?.* has 256 bytes, the limit is 255"):
+    with pytest.raises(InvalidArgument, match=r"the routing key 'é+…?.* has 256 bytes, the limit is 255"):
         check_routing_key("é" * 128)
     with pytest.raises(InvalidArgument, match=r"a routing key must be a string, not 5 \(int\)"):
         check_routing_key(5)
@@ -142,7 +140,7 @@ def test_header_names_must_be_strings_at_every_depth(name: object) -> None:
 
 def test_a_header_name_has_at_most_255_bytes() -> None:
     assert check_headers({"x" * 255: 1}) is not None
-    with pytest.raises(InvalidArgument, match="the header name 'xxx.* has 256 bytes"):
+    with pytest.raises(InvalidArgument, match=r"the header name 'xxx.* has 256 bytes"):
         check_headers({"x" * 256: 1})
 
 
@@ -151,7 +149,7 @@ def test_a_header_name_has_at_most_255_bytes() -> None:
 )
 def test_a_value_of_another_type_is_refused_by_the_name_of_its_header(value: object) -> None:
     for headers in ({"a": value}, {"a": [1, {"b": value}]}):
-        with pytest.raises(InvalidArgument, match="header 'a' is .* allowed are None, bool, int, float, str"):
+        with pytest.raises(InvalidArgument, match=r"header 'a' is .* allowed are None, bool, int,"):
             check_headers(headers)
 
 

@@ -144,3 +144,11 @@ def test_revive_sets_what_lives_of_a_moved_batch() -> None:
     backlog = backlog_of(1)
     backlog.revive(backlog.find(1), 3)
     assert (backlog.live, backlog.body_bytes) == (3, 24)
+
+
+def test_a_batch_in_no_journal_comes_and_goes_without_a_position() -> None:
+    backlog = Backlog()
+    backlog.add(entry_at(1))
+    assert backlog.lowest_position() is None
+    backlog.settle(1, 10)
+    assert backlog.bytes_in_memory == 0

@@ -146,3 +146,23 @@ def test_spent_auto_ack_consumers_are_back_after_the_round() -> None:
     spent.credit, spent.in_line = 0, False
     consumers.refill([spent])
     assert (spent.credit, list(consumers.line)) == (AUTO_ACK_ROUND_MAX, [spent])
+
+
+def test_the_consumers_of_a_paused_session_stand_in_no_line_until_it_goes_on() -> None:
+    first, second, other = consumer(1), consumer(2), consumer(1, session=2)
+    consumers = consumers_with(first, other)
+    consumers.pause(1, is_paused=True)
+    consumers.pause(1, is_paused=True)
+    consumers.admit(second)
+    consumers.regain(first, 1)
+    assert list(consumers.line) == [other]
+    consumers.pause(1, is_paused=False)
+    assert list(consumers.line) == [other, first, second]
+
+
+def test_a_paused_single_active_consumer_stays_the_active_one() -> None:
+    first, second = consumer(1), consumer(1, session=2)
+    consumers = consumers_with(first, second, is_single_active=True)
+    consumers.pause(1, is_paused=True)
+    assert not consumers.line
+    assert consumers.is_active(first)

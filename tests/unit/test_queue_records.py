@@ -1,4 +1,4 @@
-"""The bytes of the queue's journal records. The golden file holds one sample of each; changing it breaks disks."""
+"""The bytes of the queue's journal records. The golden file has one of each; changing it breaks disks."""
 
 from __future__ import annotations
 

@@ -63,10 +63,8 @@ def assert_agree(router: Router, key: str, headers: dict[str, Any] | None, expec
     assert router.route(key, headers).queues == queues, vector
     assert router.route_raw(key, encode_headers(headers)).queues == queues, vector
     explanation = router.explain(key, headers)
-    assert explanation.queues == queues, vector
-    assert (explanation.matched_count, explanation.unmatched_count) == (int(expected), int(not expected)), (
-        vector
-    )
+    assert explanation.queues == list(queues), vector
+    assert (explanation.matched_count, explanation.unmatched_count) == (int(expected), int(not expected)), vector
 
 
 def test_the_file_is_the_one_these_tests_were_written_for() -> None:

@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from posthouse.supervisor.disk import write_fully
-from tests.support.sim_disk import PAGE_BYTES, PowerCut, SimDisk
+from posthouse.supervisor.disk import Buffer, write_fully
+from tests.support.sim_disk import PowerCut, SimDisk
+from tests.support.sim_pages import PAGE_BYTES
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_a_full_disk_takes_what_fits_and_then_refuses(disk: SimDisk) -> None:
 def test_short_writes_are_finished_by_the_caller(disk: SimDisk) -> None:
     disk.has_short_writes = True
     handle = disk.create("/d/f")
-    parts = [b"a" * 100, b"", memoryview(b"b" * 50), bytearray(b"c")] * 20
+    parts: list[Buffer] = [b"a" * 100, b"", memoryview(b"b" * 50), bytearray(b"c")] * 20
     assert write_fully(disk, handle, parts, 7) == 151 * 20
     assert disk.contents("/d/f") == bytes(7) + b"".join(parts)
 

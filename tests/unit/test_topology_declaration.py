@@ -58,9 +58,7 @@ def test_the_alternate_policy_and_an_alternate_need_each_other() -> None:
     topology = Topology()
     for policy, alternate in (("alternate", None), ("return", "y"), ("drop", "y")):
         with pytest.raises(InvalidArgument, match="need each other"):
-            topology.declare_exchange(
-                ExchangeSpec(name="x", kind="direct", unrouted=policy, alternate=alternate)
-            )
+            topology.declare_exchange(ExchangeSpec(name="x", kind="direct", unrouted=policy, alternate=alternate))
     for alternate in ("y", "x", ""):
         spec = ExchangeSpec(name="x", kind="direct", unrouted="alternate", alternate=alternate)
         assert topology.declare_exchange(spec) is not None
@@ -68,7 +66,7 @@ def test_the_alternate_policy_and_an_alternate_need_each_other() -> None:
 
 def test_the_name_of_an_alternate_is_checked() -> None:
     spec = ExchangeSpec(name="x", kind="direct", unrouted="alternate", alternate="a\n")
-    with pytest.raises(InvalidArgument, match="the alternate exchange name .* control character"):
+    with pytest.raises(InvalidArgument, match=r"the alternate exchange name .* control character"):
         Topology().declare_exchange(spec)
 
 

@@ -1,0 +1,21 @@
+"""Checks of numbers that programs hand in."""
+
+from __future__ import annotations
+
+import math
+
+from posthouse.transport.errors import InvalidArgument
+
+
+def check_count(name: str, value: object, low: int, high: int) -> int:
+    """A whole number within bounds. Raises InvalidArgument."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidArgument(f"{name} is {value!r}; it is a whole number from {low} to {high}")
+    return value
+
+
+def check_seconds(name: str, value: object) -> float:
+    """A finite number of seconds that is not negative. Raises InvalidArgument."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise InvalidArgument(f"{name} is {value!r}; it is a number of seconds, not negative")
+    return float(value)

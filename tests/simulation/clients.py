@@ -1,0 +1,289 @@
+"""Publishers and consumers of the simulation, and the history of what they were told.
+
+They are the production `Session` under a script: publish, take, settle, bind and unbind at the seed's whim. What they
+do and see goes into the `History`; they judge nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from posthouse.message import Message
+from posthouse.session import REGISTRY, Call, Session
+from posthouse.stream import Stream
+from posthouse.subscription import Subscription
+from posthouse.transport import messages
+from posthouse.transport.messages import NIL, BindingSpec, ExchangeSpec, Options, Outcome, QueueSpec, Receipt
+from posthouse.transport.names import actor_of_queue
+from tests.simulation.world import LIMITS, WALL_MS, World
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One delivery as a consumer saw it. `cuts` is how often the power had been cut before that life
+    of the queue began."""
+
+    queue: str
+    consumer: str
+    body: bytes
+    offset: int
+    attempt: int
+    routing_key: str
+    cuts: int
+
+
+@dataclass
+class History:
+    """Everything that clients did and were told, in the order of time."""
+
+    published: dict[bytes, tuple[str, str, dict[str, Any] | None]] = field(default_factory=dict)
+    order: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    confirmed: dict[bytes, Receipt] = field(default_factory=dict)
+    refused: dict[bytes, str] = field(default_factory=dict)
+    delivered: list[Delivered] = field(default_factory=list)
+    promised_routes: list[tuple[bytes, bool]] = field(default_factory=list)
+
+
+class SimClient:
+    """A program with one connection."""
+
+    def __init__(self, world: World, name: str, history: History) -> None:
+        self.world = world
+        self.name = name
+        self.history = history
+        self.random = random.Random(world.random.getrandbits(32))
+        self.session = Session(
+            name,
+            limits=LIMITS,
+            source=random.Random(world.random.getrandbits(32)),
+            wall_ms=lambda: WALL_MS + world.now_ms,
+            is_behind_door=False,
+        )
+        world.clients[name] = self
+        world.after(1, self._tick)
+
+    def frame(self, route: bytes, frame: bytes) -> None:
+        self.session.frame(route, frame, self.world.now_ms)
+        self.took_in()
+        self.flush()
+
+    def broker_at(self, generation: int, endpoint: str) -> None:
+        self.session.registry_at(generation, endpoint, self.world.now_ms)
+        self.flush()
+
+    def disconnected(self, route: bytes) -> None:
+        self.session.disconnected(route)
+
+    def flush(self) -> None:
+        for route, frame in self.session.flush(self.world.now_ms):
+            assert isinstance(route, bytes)
+            self.world.from_client(self.name, route, frame)
+        self.session.to_connect.clear()
+        self.session.to_disconnect.clear()
+
+    def took_in(self) -> None:
+        """Something may have arrived."""
+
+    def _tick(self) -> None:
+        self.session.tick(self.world.now_ms)
+        self.took_in()
+        self.flush()
+        self.world.after(20, self._tick)
+
+    def ask(self, make: Callable[[int], Any], then: Callable[[Call], None], *, is_removal: bool = False) -> None:
+        """Ask the registry, and go on when it has answered."""
+        call = self.session.call(REGISTRY, make, is_removal=is_removal)
+
+        def look() -> None:
+            if call.is_done:
+                then(call)
+            else:
+                self.world.after(5, look)
+
+        look()
+
+
+class SimPublisher(SimClient):
+    """Publishes numbered messages to one exchange until told to stop."""
+
+    def __init__(self, world: World, name: str, history: History, plan: tuple[str, list[str], int]) -> None:
+        super().__init__(world, name, history)
+        self.exchange, self._keys, self._left = plan
+        self._stream: Stream | None = None
+        self._bodies: dict[int, bytes] = {}
+        world.after(self.random.randint(50, 200), self._publish)
+
+    def _publish(self) -> None:
+        if self._left <= 0:
+            return
+        if self._stream is None:
+            self._stream = self.session.stream(self.exchange)
+        key = self.random.choice(self._keys)
+        headers = self.random.choice([None, {"colour": "red"}, {"colour": "blue"}])
+        raw = NIL if headers is None else msgspec.Raw(messages.encode(headers))
+        for _ in range(min(self._left, self.random.randint(1, 12))):
+            self._left -= 1
+            body = f"{self.name}:{self._left}:".encode() + b"x" * self.random.randint(0, 60)
+            number = self._stream.add(body, (key, raw, self.random.choice([None, Options(content_type="t")])))
+            self._bodies[number] = body
+            self._stream.waiters[number] = None
+            self.history.published[body] = (self.exchange, key, headers)
+            self.history.order[body] = (self._stream.number, number)
+        self._stream.close_batch()
+        self.flush()
+        self.world.after(self.random.randint(1, 60), self._publish)
+
+    def took_in(self) -> None:
+        stream = self._stream
+        if stream is None:
+            return
+        for number in [number for number, receipt in stream.waiters.items() if receipt is not None]:
+            receipt = stream.waiters.pop(number)
+            assert receipt is not None
+            body = self._bodies[number]
+            assert body not in self.history.confirmed, "one message, two receipts"
+            if receipt.code is None:
+                self.history.confirmed[body] = receipt
+            else:
+                self.history.refused[body] = receipt.code
+
+
+class SimConsumer(SimClient):
+    """Consumes one queue and settles, mostly with an ack, some time later; sometimes it is slow, sometimes it leaves."""
+
+    def __init__(self, world: World, name: str, history: History, queue: str) -> None:
+        super().__init__(world, name, history)
+        self.queue = queue
+        self.is_tidy = False
+        self._subscription: Subscription | None = None
+        self._held: list[Message] = []
+        world.after(self.random.randint(20, 400), self._open)
+
+    def _open(self) -> None:
+        prefetch = self.random.choice([1, 3, 10, 50])
+        self._subscription, _ = self.session.subscribe(self.queue, prefetch, auto_ack=False, exclusive=False)
+        self.flush()
+
+    def took_in(self) -> None:
+        subscription = self._subscription
+        if subscription is None:
+            return
+        if subscription.failure is not None:
+            self._subscription = None
+            self.world.after(20, self._open)
+            return
+        generation = self.session.links.open(actor_of_queue(self.queue)).generation
+        while subscription.ready:
+            message = subscription.ready.popleft()
+            self.history.delivered.append(
+                Delivered(
+                    self.queue,
+                    self.name,
+                    message.body,
+                    message.offset,
+                    message.attempt,
+                    message.routing_key,
+                    self.world.cuts_before[generation],
+                )
+            )
+            self._held.append(message)
+            self.world.after(0 if self.is_tidy else self.random.randint(0, 40), self._settle)
+
+    def _settle(self) -> None:
+        if not self._held or self._subscription is None:
+            return
+        message = self._held.pop(self.random.randrange(len(self._held)))
+        whim = 1.0 if self.is_tidy else self.random.random()
+        if whim < 0.05:
+            self._subscription.settle(message, Outcome.NACK, True, "")
+        elif whim > 0.08:
+            self._subscription.settle(message, Outcome.ACK, False, "")
+        else:
+            self._held.append(message)  # Forgotten for now; a tidy consumer settles it at last.
+        self.flush()
+
+    def tidy_up(self) -> None:
+        """From now on ack everything at once."""
+        self.is_tidy = True
+        for _ in list(self._held):
+            self._settle()
+
+
+class SimBinder(SimClient):
+    """Binds and unbinds one queue again and again; between two answers the route is certain, and it publishes."""
+
+    EXCHANGE, QUEUE = "changing", "changing"
+
+    def __init__(self, world: World, name: str, history: History, rounds: int) -> None:
+        super().__init__(world, name, history)
+        self._rounds = rounds
+        self._is_bound = False
+        self._stream: Stream | None = None
+        self._waiting: bytes | None = None
+        world.after(100, self._turn)
+
+    def _turn(self) -> None:
+        if self._rounds <= 0:
+            return
+        self._rounds -= 1
+        binding = BindingSpec(source=self.EXCHANGE, destination=self.QUEUE)
+        change = messages.Unbind if self._is_bound else messages.Bind
+        self.ask(lambda number: change(number, binding), self._changed, is_removal=self._is_bound)
+        self.flush()
+
+    def _changed(self, call: Call) -> None:
+        assert call.error is None, call.error
+        self._is_bound = not self._is_bound
+        if self._stream is None:
+            self._stream = self.session.stream(self.EXCHANGE)
+        body = f"{self.name}:{self._rounds}".encode()
+        self.history.published[body] = (self.EXCHANGE, "", None)
+        number = self._stream.add(body, ("", NIL, None))
+        self._stream.waiters[number] = None
+        self._stream.close_batch()
+        self.flush()
+        self._await(number, body)
+
+    def _await(self, number: int, body: bytes) -> None:
+        assert self._stream is not None
+        receipt = self._stream.waiters[number]
+        if receipt is None:
+            self.world.after(5, lambda: self._await(number, body))
+            return
+        if receipt.code is None:
+            self.history.confirmed[body] = receipt
+        else:
+            self.history.refused[body] = receipt.code
+        self.history.promised_routes.append((body, self._is_bound))
+        self._turn()
+
+
+class SimArchitect(SimClient):
+    """Declares the topology of a run and says when it stands."""
+
+    def __init__(self, world: World, history: History, specs: list[ExchangeSpec | QueueSpec | BindingSpec]) -> None:
+        super().__init__(world, "architect", history)
+        self._specs = specs
+        self.is_done = False
+        self._next(None)
+
+    def _next(self, call: Call | None) -> None:
+        assert call is None or call.error is None, call.error
+        if not self._specs:
+            self.is_done = True
+            return
+        spec = self._specs.pop(0)
+        make: Callable[[int], Any]
+        if isinstance(spec, ExchangeSpec):
+            make = lambda number: messages.DeclareExchange(number, spec)  # noqa: E731
+        elif isinstance(spec, QueueSpec):
+            make = lambda number: messages.DeclareQueue(number, spec)  # noqa: E731
+        else:
+            make = lambda number: messages.Bind(number, spec)  # noqa: E731
+        self.ask(make, self._next)
+        self.flush()

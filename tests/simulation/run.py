@@ -1,0 +1,148 @@
+"""One seed from the beginning to the verdict: faults first, then healed, then judged."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
+from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher
+from tests.simulation.network import Weather
+from tests.simulation.verdict import judge
+from tests.simulation.world import World
+
+KEYS = ["a.b", "a.c", "x.y.z", "a"]
+FAULTS_MS = 3_000
+HEALED_MS_MAX = 60_000
+
+EXCHANGES = [
+    ExchangeSpec(name="fan", kind="fanout"),
+    ExchangeSpec(name="top", kind="topic", unrouted="alternate", alternate="rest"),
+    ExchangeSpec(name="rest", kind="fanout"),
+    ExchangeSpec(name="head", kind="headers", unrouted="drop"),
+    ExchangeSpec(name="changing", kind="fanout"),
+]
+QUEUES = [QueueSpec(name=name) for name in ("one", "two", "three", "changing")]
+BINDINGS = [
+    BindingSpec(source="fan", destination="one"),
+    BindingSpec(source="fan", destination="two"),
+    BindingSpec(source="fan", destination="top", to_exchange=True),
+    BindingSpec(source="top", destination="one", key="a.*"),
+    BindingSpec(source="top", destination="three", key="#.z"),
+    BindingSpec(source="rest", destination="two"),
+    BindingSpec(source="head", destination="three", arguments={"x-match": "all", "colour": "red"}),
+]
+
+
+@dataclass
+class Result:
+    """What one run came to."""
+
+    seed: int
+    broken: list[str]
+    deaths: dict[str, int]
+    power_cuts: int
+    dropped_frames: int
+    confirmed: int
+    delivered: int
+    trace: list[str]
+
+
+def queues_of(exchange: str, key: str, headers: dict[str, str] | None) -> set[str]:
+    """The plan's routes, by hand."""
+    top = {"one"} if key in ("a.b", "a.c") else {"three"} if key == "x.y.z" else set()
+    if exchange == "fan":
+        return {"one", "two"} | (top or {"two"})
+    if exchange == "top":
+        return top or {"two"}
+    if exchange == "head":
+        return {"three"} if headers == {"colour": "red"} else set()
+    return {key}
+
+
+def simulate(seed: int, *, messages: int = 120) -> Result:
+    """Run one seed. The same seed gives the same run."""
+    source = random.Random(seed)
+    weather = Weather(
+        drop=source.choice([0.0, 0.0, 0.02, 0.1, 0.3]),
+        duplicate=source.choice([0.0, 0.05, 0.3]),
+        reorder=source.choice([0.0, 0.05, 0.3]),
+        delay_ms_max=source.choice([1, 3, 15]),
+    )
+    world = World(seed, weather, crash_chance=source.choice([0.0, 0.001, 0.005, 0.02]))
+    history = History()
+    architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
+    _until(world, lambda: architect.is_done, 60_000)
+    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing")]
+    consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
+    for exchange in ("fan", "top", "head"):
+        SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
+    SimPublisher(world, "publisher-default", history, ("", ["one", "three"], messages // 2))
+    SimBinder(world, "binder", history, 6)
+    world.introduce_all()
+    begin_ms = world.now_ms
+    for _ in range(source.choice([0, 0, 1, 2])):
+        world.at(begin_ms + source.randint(100, FAULTS_MS), world.cut_power)
+    world.run_until(begin_ms + FAULTS_MS)
+    world.heal()
+    for consumer in consumers:
+        consumer.tidy_up()
+    expected = _Expected(history)
+    is_drained = _until(world, lambda: expected.is_drained() and _is_idle(consumers), HEALED_MS_MAX)
+    broken = judge(history, expected.queues())
+    if not is_drained:
+        broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")
+    return Result(
+        seed,
+        broken,
+        world.deaths,
+        world.power_cuts,
+        world.network.dropped,
+        len(history.confirmed),
+        len(history.delivered),
+        world.trace,
+    )
+
+
+class _Expected:
+    """What the history still owes."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def queues(self) -> dict[bytes, set[str]]:
+        return {
+            body: queues_of(exchange, key, headers)
+            for body, (exchange, key, headers) in self._history.published.items()
+            if exchange != "changing"
+        }
+
+    def missing(self) -> list[str]:
+        history = self._history
+        undecided = [
+            repr(body) for body in history.published if body not in history.confirmed and body not in history.refused
+        ]
+        seen = {(delivered.body, delivered.queue) for delivered in history.delivered}
+        return undecided + [
+            f"{body!r} in {queue}"
+            for body, receipt in history.confirmed.items()
+            for queue in receipt.queues
+            if (body, queue) not in seen
+        ]
+
+    def is_drained(self) -> bool:
+        return not self.missing()
+
+
+def _is_idle(consumers: list[SimConsumer]) -> bool:
+    return all(not consumer._held for consumer in consumers)
+
+
+def _until(world: World, is_done: object, limit_ms: int) -> bool:
+    assert callable(is_done)
+    end_ms = world.now_ms + limit_ms
+    while not is_done():
+        if world.now_ms >= end_ms:
+            return False
+        world.run_until(world.now_ms + 50)
+    return True

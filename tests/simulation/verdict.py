@@ -1,0 +1,109 @@
+"""What must hold of everything that clients were told, whatever happened to the broker.
+
+Written without the product's matcher: routes are a table of the run's plan.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import pairwise
+
+from tests.simulation.clients import Delivered, History
+
+Routes = dict[str, set[str]]
+
+
+def judge(history: History, expected: dict[bytes, set[str]]) -> list[str]:
+    """The promises that were broken, in words. `expected`: the queues each published message belongs in."""
+    by_copy: dict[tuple[bytes, str], list[Delivered]] = defaultdict(list)
+    for delivered in history.delivered:
+        by_copy[delivered.body, delivered.queue].append(delivered)
+    return [
+        *_lost(history, expected, by_copy),
+        *_invented(history, expected, by_copy),
+        *_twice_in_a_queue(by_copy),
+        *_dishonest(by_copy),
+        *_out_of_order(history, by_copy),
+        *_misrouted(history),
+    ]
+
+
+def _lost(
+    history: History, expected: dict[bytes, set[str]], by_copy: dict[tuple[bytes, str], list[Delivered]]
+) -> list[str]:
+    found = []
+    for body, receipt in history.confirmed.items():
+        if set(receipt.queues) != expected.get(body, set(receipt.queues)):
+            found.append(f"the receipt of {body!r} names {receipt.queues}, it belongs in {expected[body]}")
+        found += [
+            f"confirmed and never delivered: {body!r} in {queue}"
+            for queue in receipt.queues
+            if (body, queue) not in by_copy
+        ]
+    return found
+
+
+def _invented(
+    history: History, expected: dict[bytes, set[str]], by_copy: dict[tuple[bytes, str], list[Delivered]]
+) -> list[str]:
+    found = []
+    for (body, queue), copies in by_copy.items():
+        if body not in history.published:
+            found.append(f"delivered and never published: {body!r} from {queue}")
+            continue
+        if body in history.refused:
+            found.append(f"refused with {history.refused[body]} and yet delivered: {body!r} from {queue}")
+        if queue not in expected.get(body, {queue}):
+            found.append(f"delivered where it does not belong: {body!r} from {queue}")
+        if any(copy.routing_key != history.published[body][1] for copy in copies):
+            found.append(f"the routing key of {body!r} has changed")
+    return found
+
+
+def _twice_in_a_queue(by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
+    return [
+        f"stored twice: {body!r} in {queue} at offsets {sorted({copy.offset for copy in copies})}"
+        for (body, queue), copies in by_copy.items()
+        if len({copy.offset for copy in copies}) > 1
+    ]
+
+
+def _dishonest(by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
+    """Attempts rise with every delivery. A power cut may forget attempts, since they are not synced by themselves."""
+    found = []
+    for (body, queue), copies in by_copy.items():
+        for before, after in pairwise(copies):
+            if after.attempt <= before.attempt and after.cuts == before.cuts:
+                found.append(
+                    f"attempt {after.attempt} of {body!r} in {queue} follows attempt {before.attempt}, no power cut"
+                )
+    return found
+
+
+def _out_of_order(history: History, by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
+    """With one consumer on a queue, first deliveries of a stream come in the order it was published."""
+    found = []
+    firsts: dict[tuple[str, int], list[tuple[int, Delivered]]] = defaultdict(list)
+    consumers: dict[str, set[str]] = defaultdict(set)
+    for delivered in history.delivered:
+        consumers[delivered.queue].add(delivered.consumer)
+        if delivered.attempt == 1 and delivered.body in history.order and delivered.cuts == 0:
+            stream, number = history.order[delivered.body]
+            firsts[delivered.queue, stream].append((number, delivered))
+    for (queue, _), seen in firsts.items():
+        if len(consumers[queue]) > 1:
+            continue
+        for (before, _), (after, delivered) in pairwise(seen):
+            if after < before:
+                found.append(f"{delivered.body!r} in {queue} was first delivered after a later message of its stream")
+    del by_copy
+    return found
+
+
+def _misrouted(history: History) -> list[str]:
+    found = []
+    for body, is_bound in history.promised_routes:
+        has_arrived = body in history.confirmed
+        if has_arrived != is_bound:
+            found.append(f"{body!r} was published while bound={is_bound} was confirmed, and routed={has_arrived}")
+    return found

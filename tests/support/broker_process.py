@@ -1,0 +1,288 @@
+"""A real broker in processes of its own: started by command line, watched through its log, killed by signals.
+
+It promises that no process of the broker outlives it, and fails for one that had to be looked for. It learns which
+actor lives where from the broker's log, so that it needs no client and knows it even when the registry is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, final
+
+import psutil
+
+import posthouse
+from tests.support.source_tree import ROOT
+from tests.support.waiting import eventually
+
+PROGRAM: Final = "import sys; from posthouse.cli import main; sys.exit(main(sys.argv[1:]))"
+READY_S: Final = 30.0
+STOP_S: Final = 20.0
+GONE_S: Final = 10.0
+
+LogLine = dict[str, Any]
+
+
+@final
+class BrokerProcess:
+    """`posthouse serve` on one data directory. As a context manager it starts, and leaves nothing behind."""
+
+    def __init__(self, place: Path, *options: str, listen: str = "tcp://127.0.0.1:0", data: str = "d") -> None:
+        self.data = place / data
+        self.tcp = listen
+        self._options = options
+        self._log = place / "broker.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._life_begins_at = 0
+        self._brokers: list[posthouse.Broker] = []
+
+    # ---- life ----
+
+    def start(self) -> Self:
+        """Start it and wait until it takes work; AssertionError with its log when it does not."""
+        process = self.launch()
+        assert process.stdout is not None
+        line = _first_line(process)
+        words = line.split()
+        assert words and words[0] == "ready", f"it said {line!r} instead of being ready:\n{self.log}"
+        # The port of the first start is kept, so that clients find a restarted broker where it was.
+        self.tcp = next((word for word in words if word.startswith("tcp://")), self.tcp)
+        return self
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it without waiting for anything."""
+        assert self._process is None, "it runs already"
+        listen = [] if self.tcp == "" else ["--listen", self.tcp]
+        with self._log.open("ab") as log:
+            self._life_begins_at = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, "serve", "--data", str(self.data), *listen, *self._options],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self._process
+
+    def wait(self, within_s: float = STOP_S) -> int:
+        """Its exit code, once it has ended by itself; AssertionError when a child outlived it."""
+        process = self._running()
+        code = process.wait(within_s)
+        self._forget()
+        return code
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to stop, and wait; returns the exit code."""
+        self._running().send_signal(number)
+        return self.wait()
+
+    def kill_all(self) -> list[int]:
+        """SIGKILL to the supervisor alone: its children must die of it. Returns their pids."""
+        children = self.children
+        self._running().kill()
+        self._running().wait(GONE_S)
+        self._forget()
+        return children
+
+    def restart(self) -> Self:
+        """Kill it if it runs, and start it again on the same port."""
+        if self._process is not None:
+            self.kill_all()
+        return self.start()
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.clean_up()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Close its clients and end every process of it, stopped ones too."""
+        for broker in self._brokers:
+            broker.close(timeout_s=0.0)
+        self._brokers.clear()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(GONE_S)
+            self._forget()
+
+    # ---- actors ----
+
+    @property
+    def pid(self) -> int:
+        """The supervisor."""
+        return self._running().pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def children(self) -> list[int]:
+        """Living processes that descend from the supervisor."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
+        return []
+
+    def pid_of(self, actor: str) -> int:
+        """The process of the actor's present life; waits until it is up."""
+        return int(self.wait_up(actor)["pid"])
+
+    def generation_of(self, actor: str) -> int:
+        """The actor's present life; waits until it is up."""
+        return int(self.wait_up(actor)["generation"])
+
+    def kill(self, actor: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to an actor that is up; returns the generation it hit."""
+        up = self.wait_up(actor)
+        os.kill(up["pid"], number)
+        return int(up["generation"])
+
+    def wait_up(self, actor: str, generation_above: int = 0, within_s: float = READY_S) -> LogLine:
+        """The log's line on the life that is up now."""
+        return eventually(lambda: self._up(actor, generation_above), within_s, f"{actor} up")
+
+    def wait_logged(self, event: str, within_s: float = READY_S, **fields: object) -> LogLine:
+        """The first line of this start of the broker with that event and those fields."""
+
+        def look() -> LogLine | None:
+            lines = (line for line in self.lines() if line.get("event") == event)
+            return next((line for line in lines if fields.items() <= line.items()), None)
+
+        return eventually(look, within_s, f"{event} {fields} in the log")
+
+    def _up(self, actor: str, generation_above: int) -> LogLine | None:
+        lines = [line for line in self.lines() if line.get("actor") == actor]
+        events = [line for line in lines if line["event"] in ("ready", "exited", "killed", "quarantined")]
+        if not events or events[-1]["event"] != "ready" or events[-1]["generation"] <= generation_above:
+            return None
+        return events[-1]
+
+    # ---- what it says ----
+
+    @property
+    def ipc(self) -> str:
+        """Where clients of this machine find it."""
+        return f"ipc://{self.data}"
+
+    @property
+    def log(self) -> str:
+        """Everything it wrote to standard error since it was started last."""
+        with self._log.open("rb") as log:
+            log.seek(self._life_begins_at)
+            return log.read().decode(errors="replace")
+
+    def lines(self) -> list[LogLine]:
+        """The structured lines of the log."""
+        found: list[LogLine] = []
+        for line in self.log.splitlines():
+            if line.startswith("{"):
+                with contextlib.suppress(json.JSONDecodeError):  # the last one may be half written
+                    found.append(json.loads(line))
+        return found
+
+    def connect(self, *, door: bool = False, timeout_s: float = 15.0, name: str = "") -> posthouse.Broker:
+        """A client; closed with the broker at the latest."""
+        broker = posthouse.connect(self.tcp if door else self.ipc, timeout_s=timeout_s, name=name)
+        self._brokers.append(broker)
+        return broker
+
+    # ---- inside ----
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the broker does not run"
+        return self._process
+
+    def _forget(self) -> None:
+        """The supervisor is gone. Nothing of its session may be alive a moment later."""
+        process = self._running()
+        self._process = None
+        assert process.stdout is not None
+        process.stdout.close()
+        started = {int(line["pid"]) for line in self.lines() if line.get("event") in ("started", "ready")}
+        try:
+            eventually(lambda: not alive_of(process.pid, started), GONE_S, "no process of the broker is left")
+        finally:
+            for orphan in alive_of(process.pid, started):
+                orphan.kill()
+
+
+def alive_of(session: int, pids: set[int]) -> list[psutil.Process]:
+    """Those of the processes that still run in that session; a zombie runs no more, and a pid may be given anew."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            process = psutil.Process(pid)
+            if process.status() != psutil.STATUS_ZOMBIE and os.getsid(pid) == session:
+                found.append(process)
+    return found
+
+
+def run_command(*arguments: str, within_s: float = READY_S) -> subprocess.CompletedProcess[str]:
+    """One `posthouse` command to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
+
+
+def start_python(program: str, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """A client program in a process of its own; its output is a pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def read_line(process: subprocess.Popen[bytes], within_s: float = READY_S) -> str:
+    """The next line a program prints."""
+    return _first_line(process, within_s)
+
+
+def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """SIGKILL to programs, and collect them."""
+    for process in processes:
+        process.kill()
+        process.wait(GONE_S)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def _first_line(process: subprocess.Popen[bytes], within_s: float = READY_S) -> str:
+    assert process.stdout is not None
+    deadline = time.monotonic() + within_s
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        part = os.read(process.stdout.fileno(), 1) if readable else b""
+        if not part:
+            break
+        line += part
+    return line.decode(errors="replace").strip()

@@ -1,0 +1,46 @@
+"""What the tests with real processes share: a short path for sockets, and brokers that are ended with their test."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.broker_process import BrokerProcess
+
+StartBroker = Callable[..., BrokerProcess]
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Sockets need a path of less than 100 bytes, and pytest's own may be longer."""
+    with tempfile.TemporaryDirectory(prefix="ph-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def start_broker(short_path: Path) -> Iterator[StartBroker]:
+    """Starts brokers with their own options."""
+    with ExitStack() as stack:
+
+        def start(*options: str, **settings: Any) -> BrokerProcess:
+            return stack.enter_context(BrokerProcess(short_path, *options, **settings))
+
+        yield start
+
+
+@pytest.fixture
+def process(start_broker: StartBroker) -> BrokerProcess:
+    """One broker for one test that kills, stops or starves it."""
+    return start_broker()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[BrokerProcess]:
+    """One broker for all tests of a module that leave its processes alone."""
+    with tempfile.TemporaryDirectory(prefix="ph-") as path, BrokerProcess(Path(path)) as process:
+        yield process

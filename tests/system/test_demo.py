@@ -1,0 +1,121 @@
+"""The demo as a whole, on the first flights of the file: verdict, exit code, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from posthouse import demo
+from tests.support.source_tree import ROOT
+
+PROGRAM = "import sys; from posthouse.demo import run; sys.exit(run(flights=1500, seconds=3.0))"
+PROGRAM_THAT_EXPECTS_TOO_LITTLE = """
+import sys
+from posthouse import demo
+from posthouse.demo_flights import expected_of
+
+def all_but_the_first(feed, flights):
+    return {number: checksum for number, checksum in expected_of(feed, flights).items() if number != 1}
+
+demo.expected_of = all_but_the_first
+demo.KILL_AT = ()
+sys.exit(demo.run(flights=300))
+"""
+DEADLINE_S = 100.0
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A temporary directory for the demo's own; whatever still runs in it at the end is killed.
+
+    Its name is short, unlike that of `tmp_path`: socket files live below it, and their paths are limited.
+    """
+    place = tmp_path_factory.mktemp("d")
+    yield place
+    for process in processes_in(place):
+        process.kill()
+
+
+def processes_in(place: Path) -> list[psutil.Process]:
+    """Living processes whose command line names that directory, as those of the demo and its broker do."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        is_alive = process.info["status"] != psutil.STATUS_ZOMBIE
+        if is_alive and any(str(place) in part for part in process.info["cmdline"] or ()):
+            found.append(process)
+    return found
+
+
+def start(place: Path, program: str = PROGRAM) -> subprocess.Popen[str]:
+    environment = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", program, str(place)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """What it prints up to a line with these words."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + DEADLINE_S
+    said = ""
+    while words not in said:
+        readable, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        assert readable, f"it did not say {words!r} in time, but:\n{said}"
+        part = os.read(process.stdout.fileno(), 65_536).decode()
+        assert part, f"it ended without saying {words!r}:\n{said}"
+        said += part
+    return said
+
+
+def test_nothing_is_lost_while_queue_exchange_consumer_and_broker_are_killed(place: Path) -> None:
+    process = start(place)
+
+    said, _ = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 0, said
+    assert "Nothing lost" in said
+    killed = ("the queue board", "the exchange flights", "a consumer of connection-risk", "the whole broker")
+    assert all(f"kill -9 {what}" in said for what in killed)
+    assert list(place.iterdir()) == []
+    assert processes_in(place) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_leaves_no_process_and_no_directory(place: Path, number: signal.Signals) -> None:
+    process = start(place)
+    read_until(process, "kill -9 the queue board")
+
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 130, said
+    assert list(place.iterdir()) == []
+    assert processes_in(place) == []
+
+
+def test_a_number_that_is_off_is_named_and_ends_with_exit_code_1(place: Path) -> None:
+    process = start(place, PROGRAM_THAT_EXPECTS_TOO_LITTLE)
+
+    said, _ = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 1, said
+    assert "The numbers are off" in said
+    assert "1 astray" in said
+    assert list(place.iterdir()) == []
+
+
+def test_more_flights_than_the_file_has_are_refused() -> None:
+    assert demo.run(flights=27_005) == 2

@@ -1,0 +1,53 @@
+"""What the demo prints where there is no terminal."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from posthouse.demo_audit import Ledger, pack_entry
+from posthouse.demo_flights import FEEDS
+from posthouse.demo_screen import Kill, Screen, Totals
+
+
+def printed(faults: list[str], kills: list[Kill]) -> str:
+    file = io.StringIO()
+    ledgers = {feed.queue: Ledger({1: 7}) for feed in FEEDS}
+    ledgers["board"].read("board-1", pack_entry(1, 1, 7, 1.0))
+    with Screen(Console(file=file)) as screen:
+        screen.expect(1, ledgers)
+        screen.show(1, ledgers)
+        screen.conclude(ledgers, kills, Totals(1, 5, 1, 0.5, 2.0))
+        screen.verdict(faults)
+    return file.getvalue()
+
+
+def test_without_a_terminal_progress_is_a_plain_line() -> None:
+    assert "1 flights published, 1 of 9 messages received" in printed([], [])
+
+
+def test_every_queue_has_its_row() -> None:
+    text = printed([], [])
+
+    assert all(feed.queue in text for feed in FEEDS)
+
+
+def test_kills_are_shown_with_their_times_or_a_dash() -> None:
+    text = printed([], [Kill("the queue board", 312, 4.25, None)])
+
+    assert "the queue board" in text
+    assert "4.2 ms" in text
+    assert "–" in text
+
+
+def test_the_verdict_names_every_fault() -> None:
+    assert "Nothing lost" in printed([], [])
+    text = printed(["board: 1 lost", "united: 2 lost"], [])
+    assert "The numbers are off" in text
+    assert "board: 1 lost" in text
+    assert "united: 2 lost" in text
+
+
+def test_no_escape_sequences_reach_a_file() -> None:
+    assert "\x1b" not in printed(["x"], [Kill("y", 1, None, None)])

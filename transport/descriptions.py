@@ -1,0 +1,116 @@
+"""The records inside messages: what an exchange, a queue, a binding and a consumer are, in words.
+
+Frozen values, MessagePack arrays on the wire. Trailing fields may be added in later versions.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, final
+
+import msgspec
+
+
+class Durability(enum.IntEnum):
+    """How safe a message is when its receipt arrives. Higher is safer."""
+
+    MEMORY = 0
+    OS = 1
+    SYNC = 2
+
+
+class Outcome(enum.IntEnum):
+    """How a consumer settles deliveries."""
+
+    ACK = 0
+    NACK = 1
+    REJECT = 2
+
+
+class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A record inside a message; it has no number of its own."""
+
+
+@final
+class ExchangeSpec(_Value, frozen=True):
+    """An exchange as declared. `kind` is direct, topic, fanout or headers."""
+
+    name: str
+    kind: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    alternate: str | None = None
+    unrouted: str = "return"
+
+
+@final
+class QueueSpec(_Value, frozen=True):
+    """A queue as declared. `owner` is the client an exclusive queue belongs to, `serial` tells re-creations apart."""
+
+    name: str
+    durable: bool = True
+    exclusive: bool = False
+    auto_delete: bool = False
+    single_active_consumer: bool = False
+    owner: int = 0
+    serial: int = 0
+
+
+@final
+class BindingSpec(_Value, frozen=True):
+    """A rule from an exchange to a queue or to another exchange."""
+
+    source: str
+    destination: str
+    to_exchange: bool = False
+    key: str = ""
+    arguments: dict[str, Any] | None = None
+
+
+@final
+class Options(_Value, frozen=True):
+    """What a publisher asks of every message in a batch. None means that nothing was asked."""
+
+    durability: int = Durability.SYNC
+    content_type: str | None = None
+    reply_to: str | None = None
+    ttl_ms: int | None = None
+    priority: int = 0
+    dedup_id: str | None = None
+
+
+@final
+class QueueInfo(_Value, frozen=True):
+    """The state of one queue. Counts are messages, sizes bytes of bodies. `state` is the actor's: up, restarting…"""
+
+    name: str
+    state: str = "up"
+    ready: int = 0
+    unacked: int = 0
+    consumers: int = 0
+    bytes: int = 0
+    durable: bool = True
+    exclusive: bool = False
+    auto_delete: bool = False
+    single_active_consumer: bool = False
+    stored: int = 0
+    delivered: int = 0
+    redelivered: int = 0
+    acked: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    journal_bytes: int = 0
+
+
+@final
+class ConsumerInfo(_Value, frozen=True):
+    """One consumer of a queue. `client` is the name its program gave itself."""
+
+    queue: str
+    consumer: int
+    client: str
+    prefetch: int
+    unacked: int
+    auto_ack: bool
+    is_active: bool

@@ -1,0 +1,71 @@
+"""What a link says: the frames of one link, each with the header that tells the peer where this end stands.
+
+Pure, and without a decision: `links.py` knows when to say what.
+"""
+
+from __future__ import annotations
+
+from posthouse.transport.limits import Limits
+from posthouse.transport.link import Frame
+from posthouse.transport.session import Identity, Link
+from posthouse.transport.wire import (
+    RESET_TEXT_CHARACTERS_MAX,
+    Header,
+    Hello,
+    Kind,
+    Reset,
+    Welcome,
+    pack_body,
+    pack_header,
+)
+
+
+def hello(link: Link, identity: Identity) -> bytes:
+    """Please open this session."""
+    return _header(link, Kind.HELLO) + pack_body(Hello(link.target, identity.client_id, identity.client_name))
+
+
+def welcome(link: Link, limits: Limits) -> bytes:
+    """It is open, within these limits."""
+    return _header(link, Kind.WELCOME) + pack_body(Welcome(limits))
+
+
+def reset(session: int, generation: int, code: str, text: str) -> bytes:
+    """It is over, or never was. Carries the generation of the frame it answers."""
+    body = pack_body(Reset(code, text[:RESET_TEXT_CHARACTERS_MAX]))
+    return pack_header(Header(Kind.RESET, generation, session, 0, 0, 0, 0, 0)) + body
+
+
+def data(link: Link, frame: Frame) -> bytes:
+    """Messages. The header also carries what we acknowledge of the other direction."""
+    received, settled = link.receiver.received, link.receiver.settled
+    return frame.seal(
+        pack_header(
+            Header(Kind.DATA, link.generation, link.session, frame.sequence, received, settled, frame.messages, 0)
+        )
+    )
+
+
+def ack(link: Link) -> bytes:
+    """What we received and settled, and the answer to a PING or the report of a gap where one is due."""
+    flags, sequence = link.pong or (0, 0)
+    return _header(link, Kind.ACK, sequence, flags) + _ranges(link)
+
+
+def ping(link: Link) -> bytes:
+    """Who is there, and what has arrived of our frames up to this one?"""
+    return _header(link, Kind.PING, link.sender.last_sequence)
+
+
+def bye(link: Link) -> bytes:
+    """The session is over for us; this is the last we settled in it."""
+    return _header(link, Kind.BYE) + _ranges(link)
+
+
+def _header(link: Link, kind: Kind, sequence: int = 0, flags: int = 0) -> bytes:
+    received, settled = link.receiver.received, link.receiver.settled
+    return pack_header(Header(kind, link.generation, link.session, sequence, received, settled, 0, flags))
+
+
+def _ranges(link: Link) -> bytes:
+    return pack_body(link.receiver.ranges()) if link.receiver.has_ranges else b""
