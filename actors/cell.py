@@ -149,7 +149,12 @@ class Cell:
 
     def disconnect(self, link: Link) -> list[Any]:
         self.to_supervisor.append(control.Unwatch(link.target))
-        return self.links.close(link)
+        unsettled = self.links.close(link)
+        # What is not with the link yet would be handed to it later, and nobody would ever settle it.
+        for out in [*(waiting.out for waiting in self._waiting), self._out]:
+            unsettled += [said[4] for said in out if said[0] is link and said[4] is not None]
+            out[:] = [said for said in out if said[0] is not link]
+        return unsettled
 
     def send(self, link: Link, message: Message, *, context: Any = None) -> None:
         encoded = messages.encode(message)
@@ -211,7 +216,8 @@ class Cell:
                 if type(message) in _WAITED_FOR:
                     arrived.is_waited_for = True
                 self._hand_over(arrived, message, piece)
-        except (msgspec.DecodeError, ProtocolViolation) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ProtocolViolation) as error:
+            # msgspec says invalid UTF-8 and too deep nesting in Python's own words; both are the peer's fault.
             self.links.violate(arrived.link, f"a message cannot be accepted: {error}")
             self._handle_events()
             return

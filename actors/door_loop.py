@@ -37,7 +37,8 @@ class DoorLoop:
             life.beacon.idle()
             sockets.wait(WAIT_MS)
             life.beacon.busy(1)
-            self._notice()
+            if sockets.is_readable(life.control.fileno()):
+                self._notice()
             for client, frame in served.receive(FRAMES_PER_ROUND_MAX):
                 door.from_client(client, frame)
             for _, frame in sockets.outbound.receive(FRAMES_PER_ROUND_MAX):

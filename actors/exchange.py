@@ -8,7 +8,7 @@ Fails with: nothing of its own; an assertion is ours, and publishers send again 
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Final, TypeGuard, final
 
 import msgspec
 
@@ -38,7 +38,7 @@ from posthouse.transport.messages import (
 )
 from posthouse.transport.names import actor_of_queue
 
-DUPLICATE = "duplicate"
+DUPLICATE: Final = "duplicate"
 """The code of a `StoreNote` for a `dedup_id` that the queue has seen within its window."""
 
 
@@ -115,10 +115,9 @@ class ExchangeActor:
         """Which queues live is the links' business, except for those that will not live again by themselves."""
         if isinstance(message, control.Up):
             self._quarantined.pop(message.id, None)
-        elif isinstance(message, control.Down):
-            if message.state == "quarantined" and message.id not in self._quarantined:
-                self._quarantined[message.id] = message.reason
-                self._give_up(message.id)
+        elif _is_quarantine(message) and message.id not in self._quarantined:
+            self._quarantined[message.id] = message.reason
+            self._give_up(message.id)
 
     def finish_round(self) -> None:
         finished, self._finished = self._finished, []
@@ -259,3 +258,7 @@ class ExchangeActor:
         for pending in self._context.disconnect(link):
             pending.queues = tuple(name for name in pending.queues if name != queue)
             self.settled(link, [pending])
+
+
+def _is_quarantine(message: control.FromSupervisor) -> TypeGuard[control.Down]:
+    return isinstance(message, control.Down) and message.state == "quarantined"

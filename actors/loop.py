@@ -54,19 +54,23 @@ class Loop:
 
     def _drain(self) -> None:
         cell = self._cell
+        if self._sockets.is_readable(self._life.control.fileno()):
+            self._notice()
+        if self._sockets.served is not None:
+            for name, frame in self._sockets.served.receive(FRAMES_PER_ROUND_MAX):
+                cell.frame((SERVED, name), frame)
+        for name, frame in self._sockets.outbound.receive(FRAMES_PER_ROUND_MAX):
+            cell.frame((OUTBOUND, name), frame)
+
+    def _notice(self) -> None:
         for message in self._life.control.receive():
             if isinstance(message, control.Stop):
                 self._is_stopping = True
             else:
                 if isinstance(message, control.Down):
                     self._forget(message.id)
-                cell.notice(message)
+                self._cell.notice(message)
                 self._connect()
-        if self._sockets.served is not None:
-            for name, frame in self._sockets.served.receive(FRAMES_PER_ROUND_MAX):
-                cell.frame((SERVED, name), frame)
-        for name, frame in self._sockets.outbound.receive(FRAMES_PER_ROUND_MAX):
-            cell.frame((OUTBOUND, name), frame)
 
     def _connect(self) -> None:
         for route, endpoint in self._cell.to_connect:

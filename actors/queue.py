@@ -228,12 +228,9 @@ class QueueActor:
         self._context.reply(link, request, None if delivery is None else delivery.first_offset)
 
     def _cancel_consumers(self) -> None:
-        links = {link.client_name: link for link in self._sessions.values()}
         text = f"queue {self._spec.name!r} was deleted"
-        for info in self._state.consumers():
-            link = links.get(info.client)
-            if link is not None:
-                self._context.send(link, ConsumerCancelled(info.consumer, "unknown_queue", text))
+        for session, consumer in self._state.consumer_keys():
+            self._context.send(self._sessions[session], ConsumerCancelled(consumer, "unknown_queue", text))
 
     def _watch_use(self, registry: Link) -> None:
         if self._had_consumer and not self._state.info().consumers:

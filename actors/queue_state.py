@@ -235,6 +235,10 @@ class QueueState:
         """The counts. `state` and `journal_bytes` are the shell's to fill in."""
         return queue_view.queue_info(self._spec, self._contents, self._consumers)
 
+    def consumer_keys(self) -> list[tuple[int, int]]:
+        """Session and number of every consumer, oldest first."""
+        return [(consumer.session, consumer.consumer) for consumer in self._consumers]
+
     def consumers(self) -> list[ConsumerInfo]:
         """Every consumer, oldest first."""
         return queue_view.consumer_infos(self._spec.name, self._consumers)

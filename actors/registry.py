@@ -20,7 +20,14 @@ from posthouse.actors.registry_state import Directory, Operation, Operations, Wh
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
-from posthouse.transport.errors import ActorDown, ProtocolViolation, ResourceLocked, UnknownQueue
+from posthouse.transport.errors import (
+    ActorDown,
+    ProtocolViolation,
+    ResourceLocked,
+    UnknownBinding,
+    UnknownExchange,
+    UnknownQueue,
+)
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     ActorDown as ActorDownMessage,
@@ -137,12 +144,8 @@ class RegistryActor:
                 self._declare_queue(link, request, spec)
             case Bind(request, binding):
                 self._commit(Operation(link, request, None), self.topology.bind(binding, client=link.client_id))
-            case Unbind(request, binding):
-                self._commit(Operation(link, request, None), self.topology.unbind(binding, client=link.client_id))
-            case DeleteExchange(request, name, if_unused):
-                self._commit(Operation(link, request, None), self.topology.delete_exchange(name, if_unused))
-            case DeleteQueue():
-                self._delete_queue(link, message)
+            case Unbind() | DeleteExchange() | DeleteQueue():
+                self._remove(link, message)
             case Locate(request, actor):
                 self.directory.watch(actor, link)
                 self._tell(link, actor, self.directory.actors.get(actor, Whereabouts(state="unknown")))
@@ -250,12 +253,26 @@ class RegistryActor:
         if change is not None:
             self._context.append(KIND_CHANGE, messages.encode(change))
             self.topology.apply(change)
-            operation.version = change.version
             for link in self._exchanges:
                 self._push(link, change)
             for name in change.drop_exchanges:
                 self._stop_exchange(name)
+        operation.version = self.topology.version
         self._operations.add(operation)
+
+    def _remove(self, link: Link, message: Unbind | DeleteExchange | DeleteQueue) -> None:
+        operation = Operation(link, message.request, None)
+        try:
+            match message:
+                case Unbind(_, binding):
+                    self._commit(operation, self.topology.unbind(binding, client=link.client_id))
+                case DeleteExchange(_, name, if_unused):
+                    self._commit(operation, self.topology.delete_exchange(name, if_unused))
+                case DeleteQueue():
+                    self._delete_queue(link, message)
+        except (UnknownBinding, UnknownExchange, UnknownQueue) as error:
+            operation.error = error
+            self._commit(operation, None)
 
     def _push(self, link: Link, change: TopologyChange) -> None:
         self._context.send(link, change, context=change.version)
@@ -267,6 +284,9 @@ class RegistryActor:
 
     def _answer(self, operation: Operation) -> None:
         if operation.link is None:
+            return
+        if operation.error is not None:
+            self._context.refuse(operation.link, operation.request, operation.error)
             return
         where = self.directory.actors.get(operation.actor)
         if where is not None and where.state == "quarantined":
@@ -309,8 +329,8 @@ class RegistryActor:
         if spec is None:
             return
         change = self.topology.delete_queue(message.name)
-        operation = Operation(link, message.request, count, version=change.version)
         self._commit(Operation(None, 0, None), change)
+        operation = Operation(link, message.request, count, version=self.topology.version)
         actor = actor_of_queue(message.name)
         self._context.disconnect(self._queue_links.pop(message.name))
         self._stopping[self._order(control.StopChild, actor)] = (operation, spec)

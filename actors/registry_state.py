@@ -10,19 +10,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, final
 
+from posthouse.transport.errors import Refused
 from posthouse.transport.links import Link
 
 
 @final
 @dataclass(eq=False)
 class Operation:
-    """One request on its way. `version` 0: nothing to wait for at the exchanges; `actor` "": no actor to wait for."""
+    """One request on its way; `actor` "": no actor to wait for. With `error` it was refused, and is answered so.
+
+    A refusal waits too: that a thing is gone already may only be said when no exchange routes by it any more.
+    """
 
     link: Link | None
     request: int
     result: Any
     version: int = 0
     actor: str = ""
+    error: Refused | None = None
 
 
 @final
@@ -90,8 +95,6 @@ class Operations:
         return finished
 
     def _is_applied(self, operation: Operation, exchange_actors: set[str]) -> bool:
-        if operation.version == 0:
-            return True
         for actor in exchange_actors:
             where = self._directory.actors.get(actor)
             # An exchange that is down will start with a snapshot, so nothing is routed by an older topology.

@@ -33,6 +33,7 @@ from posthouse.transport.errors import BrokerNotRunning, PosthouseError
 REFUSED: Final = 1
 NO_BROKER: Final = 3
 BUG: Final = 70
+INTERRUPTED: Final = 130
 
 _BROKER: Final = "The broker"
 _MESSAGES: Final = "Messages"
@@ -127,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except PosthouseError as error:
         return _failed(error, f"error[{error.code}]: {printable(str(error))}")
     except OSError as error:
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(error, f"error[os]: {printable(str(error))}")
     except Exception as error:
         return _bug(error)
-    return 0
+    raise AssertionError("a command ends with SystemExit")
 
 
 def _failed(error: Exception, text: str) -> int:

@@ -49,7 +49,7 @@ def serve(
     \b
     Examples:
       posthouse serve
-      posthouse serve --data /var/lib/posthouse --listen tcp://0.0.0.0:5670
+      posthouse serve --data /var/lib/posthouse --listen tcp://127.0.0.1:5671
     """
     from posthouse.config import Config
     from posthouse.serve import serve as run

@@ -63,7 +63,7 @@ def _health(is_healthy: bool) -> str:
 def _status_lines(found: dict[str, Any]) -> Iterable[tuple[str, str]]:
     shown = {"healthy", "uptime_s", "rss_bytes", "not_up", "quarantined", *_COUNTS}
     for name, value in found.items():
-        if name not in shown:
+        if name not in shown and value != "":
             yield name.replace("_", " "), printable(str(value))
     if "uptime_s" in found:
         yield "up for", duration(found["uptime_s"])

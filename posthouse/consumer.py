@@ -11,7 +11,7 @@ from posthouse.arguments import check_count
 from posthouse.message import Message
 from posthouse.session import Call
 from posthouse.subscription import Subscription
-from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, Unavailable
+from posthouse.transport.errors import BrokerNotRunning, InvalidArgument
 from posthouse.wire_pump import Pump
 
 FOREVER_S: Final = 365 * 24 * 3600.0
@@ -111,6 +111,4 @@ class Consumer:
                 deadline = time.monotonic() + timeout_s
                 self._pump.wait_until(lambda: bool(subscription.ready or subscription.failure), deadline)
         if subscription.failure is not None and not subscription.ready:
-            if isinstance(subscription.failure, Unavailable):
-                return
             raise subscription.failure

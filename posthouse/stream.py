@@ -127,21 +127,29 @@ class Stream:
         self._forward(messages.encode(batch), count)
 
     def receipt(self, receipt: Receipt) -> None:
-        """A range is decided. It may span several batches; one that was decided before is passed over."""
+        """A range is decided. It may span several batches, and batches that were decided before."""
         next_seq, end = receipt.first_seq, receipt.first_seq + receipt.count
         while next_seq < end:
-            batch = self._unconfirmed.pop(next_seq, None)
-            if batch is None:
-                return
-            count, size = batch
-            self.unconfirmed_messages -= count
-            self.unconfirmed_bytes -= size
-            if receipt.code is not None:
-                error = from_wire(receipt.code, receipt.text)
-                self.refused += [(number, error) for number in range(next_seq, next_seq + count)]
-            next_seq += count
+            if next_seq in self._unconfirmed:
+                next_seq += self._decide(next_seq, receipt)
+                continue
+            # An earlier receipt got through before its exchange died, and the next life merged its neighbours
+            # with it. How long it was is forgotten, so look for what is still open behind it.
+            later = [first for first in self._unconfirmed if next_seq < first < end]
+            if not later:
+                break
+            next_seq = min(later)
         for number in [number for number in self.waiters if receipt.first_seq <= number < end]:
-            self.waiters[number] = receipt
+            self.waiters[number] = self.waiters[number] or receipt
+
+    def _decide(self, first_seq: int, receipt: Receipt) -> int:
+        count, size = self._unconfirmed.pop(first_seq)
+        self.unconfirmed_messages -= count
+        self.unconfirmed_bytes -= size
+        if receipt.code is not None:
+            error = from_wire(receipt.code, receipt.text)
+            self.refused += [(number, error) for number in range(first_seq, first_seq + count)]
+        return count
 
     def fail(self, error: Refused) -> None:
         """The exchange does not exist any more: everything outstanding is refused."""

@@ -70,6 +70,7 @@ class Sender:
         self._backlog: deque[_Entry] = deque()
         self.backlog_messages = 0
         self.backlog_bytes = 0
+        self.offered = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -86,8 +87,14 @@ class Sender:
     def offer(self, piece: Piece, size: int, messages: int, context: Any) -> None:
         """Queue one encoded message; `context`, unless None, comes back when the peer has settled it."""
         self._backlog.append((piece, size, messages, context))
+        self.offered += 1
         self.backlog_messages += messages
         self.backlog_bytes += size
+
+    @property
+    def sent(self) -> int:
+        """How many of all `offered` messages have been put into a frame."""
+        return self.offered - len(self._backlog)
 
     @property
     def has_backlog(self) -> bool:

@@ -10,6 +10,7 @@ from posthouse.transport.link import Frame
 from posthouse.transport.session import Identity, Link
 from posthouse.transport.wire import (
     RESET_TEXT_CHARACTERS_MAX,
+    SENT_MASK,
     Header,
     Hello,
     Kind,
@@ -36,14 +37,27 @@ def reset(session: int, generation: int, code: str, text: str) -> bytes:
     return pack_header(Header(Kind.RESET, generation, session, 0, 0, 0, 0, 0)) + body
 
 
-def data(link: Link, frame: Frame) -> bytes:
-    """Messages. The header also carries what we acknowledge of the other direction."""
-    received, settled = link.receiver.received, link.receiver.settled
-    return frame.seal(
-        pack_header(
-            Header(Kind.DATA, link.generation, link.session, frame.sequence, received, settled, frame.messages, 0)
-        )
-    )
+def data(link: Link, frames: list[Frame]) -> list[bytes]:
+    """Messages. The headers also carry what we acknowledge of the other direction.
+
+    Only the last frame tells what is settled. One before it, be it sent for the first time or again, may arrive
+    where the last is lost, and does not hold all that was said before the word.
+    """
+    receiver = link.receiver
+    sealed: list[bytes] = []
+    for place, frame in enumerate(frames, start=1):
+        settled = receiver.settled if place == len(frames) else 0
+        header = (link.generation, link.session, frame.sequence, receiver.received, settled, frame.messages, 0)
+        sealed.append(frame.seal(pack_header(Header(Kind.DATA, *header))))
+    return sealed
+
+
+def is_early(link: Link, header: Header) -> bool:
+    """What the peer says it settled counts only behind everything it said before; some of that is still missing."""
+    received = link.receiver.received
+    if header.kind == Kind.DATA:
+        return header.sequence > received
+    return 0 < (header.messages - received) & SENT_MASK < SENT_MASK // 2
 
 
 def ack(link: Link) -> bytes:
@@ -64,7 +78,8 @@ def bye(link: Link) -> bytes:
 
 def _header(link: Link, kind: Kind, sequence: int = 0, flags: int = 0) -> bytes:
     received, settled = link.receiver.received, link.receiver.settled
-    return pack_header(Header(kind, link.generation, link.session, sequence, received, settled, 0, flags))
+    sent = link.sender.last_sequence & SENT_MASK
+    return pack_header(Header(kind, link.generation, link.session, sequence, received, settled, sent, flags))
 
 
 def _ranges(link: Link) -> bytes:

@@ -2,13 +2,12 @@
 
 The side that opens a link names its target and chooses the session's number; the side that serves it has a
 generation, and a frame for another life is never accepted. Pure: frames and facts in (`receive`, `peer_up`,
-`peer_down`, `unreachable`, `tick`), events and frames out (`events`, `flush`). It must not know ZeroMQ: a
-*route* is any hashable value by which the shell finds a connection.
+`peer_down`, `unreachable`, `tick`), events and frames out (`events`, `flush`). It must not know ZeroMQ: a *route* is
+any hashable value by which the shell finds a connection.
 
-Only three things can happen to a link. *Opened*: a session stands, and the other side remembers nothing of
-an earlier one. *Ended*: the session is over, with the contexts it never settled where they are lost with
-it. In between, frames *arrive* and contexts are *settled*. What is offered while no session stands waits
-for the next one.
+Only three things can happen to a link. *Opened*: a session stands, and the other side remembers nothing of an earlier
+one. *Ended*: the session is over, with the contexts it never settled where they are lost with it. In between, frames
+*arrive* and contexts are *settled*. What is offered while no session stands waits for the next one.
 """
 
 from __future__ import annotations
@@ -34,17 +33,14 @@ SERVED_MAX: Final = 16_384
 ENDED_REMEMBERED: Final = 4_096
 """Served sessions that ended and must not be opened again by a HELLO that was still on its way."""
 
-NAME_BYTES_MAX: Final = 512
-"""What a program calls itself, in UTF-8; with the target it has to fit into a HELLO."""
-
 
 @final
 class Links:
     """The links of one actor or one client. Raises InvalidArgument for a name that no HELLO can carry."""
 
     def __init__(self, identity: Identity, limits: Limits, source: random.Random) -> None:
-        if len(identity.client_name.encode()) > NAME_BYTES_MAX:
-            raise InvalidArgument(f"the name is over the limit of {NAME_BYTES_MAX} bytes; choose a shorter one")
+        if len(identity.client_name.encode()) > (limit := wire.CLIENT_NAME_BYTES_MAX):
+            raise InvalidArgument(f"the name is over the limit of {limit} bytes; choose a shorter one")
         self.identity = identity
         self.limits = limits
         self.events: list[Event] = []
@@ -85,7 +81,16 @@ class Links:
     def settle(self, arrived: Arrived) -> None:
         """Responsibility for a frame is taken. Where nobody waits for the word, it may travel later."""
         link = arrived.link
-        if arrived.session != link.session or not link.receiver.settle(arrived.sequence):
+        if arrived.session != link.session:
+            return
+        if arrived.is_waited_for and link.sender.has_backlog and not link.is_opener:
+            # Whoever is settled must have heard our answers. Not at both ends: two full windows would stand still.
+            link.unannounced.append((link.sender.offered, arrived))
+        else:
+            self._settle(link, arrived)
+
+    def _settle(self, link: Link, arrived: Arrived) -> None:
+        if not link.receiver.settle(arrived.sequence):
             return
         link.receiver.return_credit(arrived.messages, arrived.frame_bytes)
         link.unacked_frames += 1
@@ -183,26 +188,25 @@ class Links:
         """Every frame that may leave now, one envelope per peer where it fits."""
         out = self._control
         self._control = []
-        if self._resets:
-            out += [(route, frame) for (route, _), frame in self._resets.items()]
-            self._resets = {}
+        out += [(route, frame) for (route, _), frame in self._resets.items()]
+        self._resets.clear()
         dirty = self._dirty
         self._dirty = {}
         for link in dirty:
             if link.state is not State.OPEN:
                 continue
             frames = link.sender.frames_to_send()
-            out += [(link.route, link_frames.data(link, frame)) for frame in frames]
+            while link.unannounced and link.unannounced[0][0] <= link.sender.sent:
+                self._settle(link, link.unannounced.popleft()[1])
+            out += [(link.route, said) for said in link_frames.data(link, frames)]
             if frames:
                 link.next_wake_ms = min(link.next_wake_ms, now_ms + link.retry_ms)
                 if not link.receiver.has_ranges:
-                    link.ack_due = False
-                    link.unacked_frames = 0
+                    link.owe_no_ack()
             if link.ack_due or link.pong is not None:
                 out.append((link.route, link_frames.ack(link)))
                 link.pong = None
-                link.ack_due = False
-                link.unacked_frames = 0
+                link.owe_no_ack()
         return out
 
     # ---- sessions ----
@@ -271,8 +275,8 @@ class Links:
     def _dispatch(self, link: Link, header: Header, frame: bytes | memoryview, now_ms: int) -> None:
         kind = header.kind
         if kind == Kind.DATA:
-            self._acknowledged(link, header, [], now_ms)
             self._data(link, header, frame)
+            self._acknowledged(link, header, [], now_ms)
         elif kind == Kind.ACK:
             self._acknowledged(link, header, wire.unpack_ranges(frame), now_ms)
             if header.flags & (FLAG_PONG | FLAG_GAP):
@@ -300,8 +304,9 @@ class Links:
             if header.kind == Kind.RESET and header.generation == 0 and link is not None:
                 self._was_reset(link, wire.unpack_reset(frame), now_ms)
             elif header.kind not in (Kind.RESET, Kind.BYE):
-                sender = (header.session, header.generation)
-                self._reset(route, sender, wire.UNKNOWN_SESSION, "no such session in this life")
+                self._reset(
+                    route, (header.session, header.generation), wire.UNKNOWN_SESSION, "no such session in this life"
+                )
         elif header.kind == Kind.WELCOME:
             self._welcomed(link, header.generation, wire.unpack_welcome(frame), now_ms)
         # Whatever overtook the WELCOME is sent again once that has told us the generation.
@@ -351,7 +356,8 @@ class Links:
     def _acknowledged(self, link: Link, header: Header, ranges: list[int], now_ms: int) -> None:
         sender = link.sender
         before = (sender.received, sender.bytes_in_flight)
-        contexts = sender.acknowledged(header.received, header.settled, ranges)
+        settled = (0, []) if link_frames.is_early(link, header) else (header.settled, ranges)
+        contexts = sender.acknowledged(header.received, *settled)
         if (sender.received, sender.bytes_in_flight) == before:
             return
         if contexts:
@@ -390,6 +396,5 @@ class Links:
             self.violate(link, str(error))
             return
         self.violations += 1
-        if kind not in (Kind.RESET, Kind.BYE):
-            # Never an answer to an answer: two ends of different versions would not stop.
+        if kind not in (Kind.RESET, Kind.BYE):  # Two ends of different versions would never stop.
             self._reset(route, (session, generation), error.code, str(error))

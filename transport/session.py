@@ -7,6 +7,7 @@ nothing by itself and must not know frames or time.
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Hashable
 from typing import Any, NamedTuple, final
 
@@ -40,13 +41,14 @@ class Link:
     """One session with one peer. Made by `Links`; others only read it.
 
     `generation` is the life of the serving end; an opening end that was told 0 learns it from the WELCOME.
+    `unannounced` holds what was settled and must not be told yet: something said before is still to be sent.
     `unacked_frames` counts what the peer has not been told: frames received and frames settled.
     """
 
     __slots__ = (
         "ack_due", "client_id", "client_name", "generation", "greeted_ms", "heard_ms", "is_opener", "limits",
         "next_wake_ms", "pong", "receiver", "retry_ms", "route", "sender", "session", "state", "survives",
-        "tag", "target", "told_generation", "unacked_frames",
+        "tag", "target", "told_generation", "unacked_frames", "unannounced",
     )  # fmt: skip
 
     def __init__(self, target: str, *, is_opener: bool, survives: bool, limits: Limits) -> None:
@@ -68,13 +70,18 @@ class Link:
         self.tag: Any = None
         self.number_session(0)
 
+    def owe_no_ack(self) -> None:
+        """The peer has been told everything."""
+        self.ack_due = False
+        self.unacked_frames = 0
+
     def number_session(self, session: int) -> None:
         """Begin a session that nothing was received in and nothing is owed in."""
         self.session = session
         self.receiver = Receiver()
-        self.ack_due = False
+        self.unannounced: deque[tuple[int, Arrived]] = deque()
         self.pong: tuple[int, int] | None = None
-        self.unacked_frames = 0
+        self.owe_no_ack()
 
 
 class Opened(NamedTuple):

@@ -31,6 +31,9 @@ _T = TypeVar("_T")
 
 PROTOCOL_VERSION: Final = 1
 HEADER_BYTES: Final = 48
+SENT_MASK: Final = 0xFFFF_FFFF
+"""In frames other than DATA the field `messages` is the low half of the last DATA sequence sent."""
+
 _HEADER: Final = struct.Struct("<2sBBIQQQQII")
 _MAGIC: Final = b"PH"
 _ARRAY_SMALL: Final = 16
@@ -44,6 +47,9 @@ RANGES_MAX: Final = 65_536
 
 HELLO_BYTES_MAX: Final = 1_024
 """The body of a HELLO: it is kept as long as its session stands, and anyone can send one."""
+
+CLIENT_NAME_BYTES_MAX: Final = 512
+"""What a program calls itself, in UTF-8; with the target it has to fit into a HELLO."""
 
 RESET_BYTES_MAX: Final = 4_096
 RESET_TEXT_CHARACTERS_MAX: Final = 1_000

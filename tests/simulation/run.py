@@ -13,6 +13,7 @@ from tests.simulation.world import World
 
 KEYS = ["a.b", "a.c", "x.y.z", "a"]
 FAULTS_MS = 3_000
+SETUP_MS_MAX = 10_000
 HEALED_MS_MAX = 60_000
 
 EXCHANGES = [
@@ -69,10 +70,10 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         reorder=source.choice([0.0, 0.05, 0.3]),
         delay_ms_max=source.choice([1, 3, 15]),
     )
-    world = World(seed, weather, crash_chance=source.choice([0.0, 0.001, 0.005, 0.02]))
+    world = World(seed)
     history = History()
     architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
-    _until(world, lambda: architect.is_done, 60_000)
+    assert _until(world, lambda: architect.is_done, SETUP_MS_MAX)
     consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing")]
     consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
     for exchange in ("fan", "top", "head"):
@@ -80,6 +81,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     SimPublisher(world, "publisher-default", history, ("", ["one", "three"], messages // 2))
     SimBinder(world, "binder", history, 6)
     world.introduce_all()
+    world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
     begin_ms = world.now_ms
     for _ in range(source.choice([0, 0, 1, 2])):
         world.at(begin_ms + source.randint(100, FAULTS_MS), world.cut_power)

@@ -61,11 +61,11 @@ class Node:
 class World:
     """Everything there is in one run."""
 
-    def __init__(self, seed: int, weather: Weather, crash_chance: float) -> None:
+    def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.disk = SimDisk(seed)
-        self.network = Network(self.random, weather)
-        self.crash_chance = crash_chance
+        self.network = Network(self.random, CALM)
+        self.crash_chance = 0.0
         self.now_ms = 0
         self.nodes: dict[str, Node] = {}
         self.clients: dict[str, Client] = {}
@@ -96,6 +96,11 @@ class World:
             self.now_ms, _, action = heapq.heappop(self._events)
             action()
         self.now_ms = time_ms
+
+    def begin_faults(self, weather: Weather, crash_chance: float) -> None:
+        """From now on frames suffer the weather, and an actor dies in so many of its rounds."""
+        self.network.weather = weather
+        self.crash_chance = crash_chance
 
     def heal(self) -> None:
         """From now on nothing is lost and nobody dies."""

@@ -45,6 +45,7 @@ class BrokerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._life_begins_at = 0
         self._brokers: list[posthouse.Broker] = []
+        self._killed: dict[str, int] = {}
 
     # ---- life ----
 
@@ -154,11 +155,14 @@ class BrokerProcess:
         """Send a signal to an actor that is up; returns the generation it hit."""
         up = self.wait_up(actor)
         os.kill(up["pid"], number)
+        if number == signal.SIGKILL:
+            self._killed[actor] = up["generation"]
         return int(up["generation"])
 
     def wait_up(self, actor: str, generation_above: int = 0, within_s: float = READY_S) -> LogLine:
-        """The log's line on the life that is up now."""
-        return eventually(lambda: self._up(actor, generation_above), within_s, f"{actor} up")
+        """The log's line on the life that is up now; never one that was killed from here."""
+        above = max(generation_above, self._killed.get(actor, 0))
+        return eventually(lambda: self._up(actor, above), within_s, f"{actor} up")
 
     def wait_logged(self, event: str, within_s: float = READY_S, **fields: object) -> LogLine:
         """The first line of this start of the broker with that event and those fields."""

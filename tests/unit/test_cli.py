@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 import posthouse
 from posthouse.transport.errors import BrokerNotRunning, OutcomeUnknown, PosthouseError, UnknownQueue
@@ -141,6 +142,15 @@ def test_a_failure_with_several_lines_or_control_characters_stays_one_line(run: 
 
 def test_ctrl_c_ends_with_130_and_says_nothing(run: CommandLine) -> None:
     run.broker.answers["queues"] = KeyboardInterrupt()
+    ran = run("queues")
+    assert (ran.code, ran.raw, ran.err) == (130, b"", "")
+
+
+def test_ctrl_c_before_a_command_has_begun_is_silent_too(run: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(app: typer.Typer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.main, "get_command", interrupted)
     ran = run("queues")
     assert (ran.code, ran.raw, ran.err) == (130, b"", "")
 

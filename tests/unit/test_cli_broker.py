@@ -70,7 +70,12 @@ def test_a_second_broker_is_refused_in_one_line(run: CommandLine, monkeypatch: p
 
 def test_the_demo_is_run_as_asked(run: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(posthouse.demo, "run", lambda **options: asked.append(options) or 1)
+
+    def demo(**options: Any) -> int:
+        asked.append(options)
+        return 1
+
+    monkeypatch.setattr(posthouse.demo, "run", demo)
     assert run("demo", "--flights", "100", "--seconds", "2s", "--keep").code == 1
     run("demo")
     assert asked == [

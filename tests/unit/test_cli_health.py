@@ -26,6 +26,7 @@ STATUS: dict[str, Any] = {
     "unacked": 0,
     "consumers": 1,
     "version": "0.1.0",
+    "listen": "",
     "pid": 17,
     "uptime_s": 3_725.0,
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from posthouse.supervisor import journal_tools
+from posthouse.supervisor.disk import RealDisk
 from posthouse.supervisor.journal_format import CHUNK_MAGIC
 from tests.support.command_line import CommandLine
 from tests.support.journal_files import contents_of, files_of, open_journal, three_segments
@@ -72,6 +75,19 @@ def test_one_damaged_journal_of_a_data_directory_is_exit_code_1_and_says_what_to
     assert "missing positions: 2" in ran.out
     assert f"posthouse journal salvage {data / 'journal' / 'bad'} --into NEW-DIR" in ran.out
     assert "not intact from byte" in ran.out
+
+
+def test_verify_names_faults_and_who_has_the_journal_open(
+    run: CommandLine, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = str(data / "journal" / "good")
+    report = journal_tools.verify(RealDisk(), directory)
+    found = replace(report, faults=("two segments claim position 7",), lock_holder=17)
+    monkeypatch.setattr(journal_tools, "verify", lambda disk, journal: found)
+    out = run("journal", "verify", directory).out
+    assert "DAMAGED" in out
+    assert "fault: two segments claim position 7" in out
+    assert "process 17 has it open" in out
 
 
 def test_verify_as_json_is_one_list(run: CommandLine, data: Path) -> None:

@@ -164,6 +164,12 @@ def test_frames_are_settled_in_any_order_and_once() -> None:
     assert (sender.messages_in_flight, sender.bytes_in_flight) == (0, 0)
 
 
+def test_what_is_settled_in_order_passes_over_what_was_settled_early() -> None:
+    sender = one_by_one(8)
+    assert sender.acknowledged(8, 0, [3, 3]) == [3]
+    assert sender.acknowledged(8, 4, []) == [1, 2, 4]
+
+
 def test_one_frame_that_stays_unsettled_makes_nothing_grow() -> None:
     sender, receiver = one_by_one(1), Receiver()
     receiver.accept(1)

@@ -106,9 +106,9 @@ def test_an_unknown_kind_is_read_as_a_number_for_the_link_to_refuse() -> None:
 def test_a_glance_sees_who_speaks_in_any_version_and_nothing_in_noise() -> None:
     frame = bytearray(golden("wire_hello")[0])
     frame[2] = 9
-    assert wire.glance(frame) == (SESSION, 3, Kind.HELLO)
+    assert wire.glance(bytes(frame)) == (SESSION, 3, Kind.HELLO)
     assert wire.glance(memoryview(frame)) == (SESSION, 3, Kind.HELLO)
-    assert wire.glance(frame[:47]) == (0, 0, 0)
+    assert wire.glance(bytes(frame[:47])) == (0, 0, 0)
     assert wire.glance(b"HTTP" + bytes(44)) == (0, 0, 0)
 
 

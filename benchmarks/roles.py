@@ -1,0 +1,204 @@
+"""What a client process of a benchmark does: `python -m benchmarks.roles ROLE '{"…": …}'`.
+
+Each role connects, says that it is ready, waits for the word to go, works, and prints what it found as JSON. Moments
+are monotonic seconds, which all processes of a machine share. Bodies of the latency roles begin with the moment at
+which the message was due.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import posthouse
+
+TIMEOUT_S: Final = 120.0
+IDLE_S: Final = 20.0
+_DUE: Final = struct.Struct("<d")
+
+
+def publish(data: str, exchange: str, key: str, count: int, size: int, at_once: int) -> dict[str, Any]:
+    """A pipelined publisher: `send` for each message, or `send_many` with so many at once."""
+    body = b"x" * size
+    with posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker, broker.publisher(exchange) as out:
+        _ready()
+        began = time.monotonic()
+        if at_once > 1:
+            bodies = [body] * at_once
+            for _ in range(count // at_once):
+                out.send_many(bodies, routing_key=key)
+        else:
+            send = out.send
+            for _ in range(count):
+                send(body, routing_key=key)
+        out.flush(timeout_s=TIMEOUT_S)
+        return {"began": began, "ended": time.monotonic()}
+
+
+def publish_unlike(data: str, key: str, count: int, size: int) -> dict[str, Any]:
+    """Messages of which no two share a batch: each has a header of its own."""
+    body = b"x" * size
+    with posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker, broker.publisher("") as out:
+        _ready()
+        began = time.monotonic()
+        for number in range(count):
+            out.send(body, routing_key=key, headers={"n": number})
+        out.flush(timeout_s=TIMEOUT_S)
+        return {"began": began, "ended": time.monotonic()}
+
+
+def consume(data: str, queue: str, count: int, at_once: int, prefetch: int) -> dict[str, Any]:
+    """Receive and ack `count` messages, one by one or in batches, and check that none is missing or repeated."""
+    with (
+        posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker,
+        broker.consume(queue, prefetch=prefetch) as messages,
+    ):
+        _ready()
+        last = 0
+        if at_once > 1:
+            while last < count:
+                batch = messages.batch(at_once, timeout_s=IDLE_S)
+                if not batch or batch[0].offset != last + 1 or batch[-1].offset != last + len(batch):
+                    raise SystemExit(f"after message {last} of {queue} came {batch[:1]}")
+                last += len(batch)
+                messages.ack_all(batch)
+        else:
+            for message in messages:
+                if message.offset != last + 1:
+                    raise SystemExit(f"after message {last} of {queue} came {message}")
+                last += 1
+                message.ack()
+                if last == count:
+                    break
+        ended = time.monotonic()
+    return {"ended": ended, "closed": time.monotonic(), "received": last}
+
+
+def consume_several(data: str, queues: list[str], count: int) -> dict[str, Any]:
+    """Receive and ack `count` messages from each of several queues over one connection."""
+    with posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker:
+        open_ones = {queue: broker.consume(queue, prefetch=10_000) for queue in queues}
+        left = dict.fromkeys(queues, count)
+        _ready()
+        heard_at = time.monotonic()
+        while left and time.monotonic() < heard_at + IDLE_S:
+            for queue in list(left):
+                batch = open_ones[queue].batch(2_000, timeout_s=0.002)
+                if batch:
+                    heard_at = time.monotonic()
+                    open_ones[queue].ack_all(batch)
+                    left[queue] -= len(batch)
+                    if left[queue] <= 0:
+                        del left[queue]
+        ended = time.monotonic()
+        for messages in open_ones.values():
+            messages.close()
+    if left:
+        raise SystemExit(f"nothing came any more; missing: {left}")
+    return {"ended": ended, "received": count * len(queues)}
+
+
+def publish_on_schedule(data: str, key: str, rate: float, seconds: float, size: int) -> dict[str, Any]:
+    """`publish` at fixed moments, whatever the last one took; latency counts from the moment it was due."""
+    padding = b"x" * (size - _DUE.size)
+    latencies = []
+    late = []
+    waiting = threading.Event()
+    with posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker:
+        broker.publish("", _DUE.pack(0.0) + padding, routing_key=key)
+        _ready()
+        began = time.monotonic()
+        for number in range(int(rate * seconds)):
+            due = began + number / rate
+            if (ahead := due - time.monotonic()) > 0:
+                waiting.wait(ahead)
+            late.append(time.monotonic() - due)
+            broker.publish("", _DUE.pack(due) + padding, routing_key=key)
+            latencies.append(time.monotonic() - due)
+    return {"latencies": latencies, "late": late}
+
+
+def receive_on_schedule(data: str, queue: str, count: int, unmeasured: int) -> dict[str, Any]:
+    """Take the time from when a message was due to when it is here; the first ones only warm up."""
+    latencies: list[float] = []
+    with (
+        posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker,
+        broker.consume(queue, prefetch=1_000) as messages,
+    ):
+        _ready()
+        for _ in range(count + unmeasured):
+            message = messages.get(timeout_s=IDLE_S)
+            if message is None:
+                raise SystemExit(f"only {len(latencies)} of {count} messages came")
+            due = _DUE.unpack_from(message.body)[0]
+            if due:
+                latencies.append(time.monotonic() - due)
+            message.ack()
+    return {"latencies": latencies}
+
+
+def publish_alone(data: str, key: str, threads: int, seconds: float, size: int) -> dict[str, Any]:
+    """Several publishers that each wait for every receipt, one connection and one thread per publisher."""
+    counts = [0] * threads
+    start = threading.Barrier(threads + 1)
+    body = b"x" * size
+
+    def work(index: int) -> None:
+        with posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker:
+            broker.publish("", body, routing_key=key)
+            start.wait()
+            start.wait()
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                broker.publish("", body, routing_key=key)
+                counts[index] += 1
+
+    crew = [threading.Thread(target=work, args=(index,)) for index in range(threads)]
+    for thread in crew:
+        thread.start()
+    start.wait()
+    _ready()
+    start.wait()
+    began = time.monotonic()
+    for thread in crew:
+        thread.join()
+    return {"published": sum(counts), "seconds": time.monotonic() - began}
+
+
+ROLES: Final[dict[str, Callable[..., dict[str, Any]]]] = {
+    role.__name__: role
+    for role in (
+        publish,
+        publish_unlike,
+        consume,
+        consume_several,
+        publish_on_schedule,
+        receive_on_schedule,
+        publish_alone,
+    )
+}
+
+
+_cpu_at_go = 0.0
+
+
+def _ready() -> None:
+    global _cpu_at_go
+    print("ready", flush=True)
+    sys.stdin.readline()
+    _cpu_at_go = time.process_time()
+
+
+def main() -> None:
+    found = ROLES[sys.argv[1]](**json.loads(sys.argv[2]))
+    # CPU seconds of this process since it was let go: what the operating system counts, all threads included.
+    print(json.dumps({"cpu_s": time.process_time() - _cpu_at_go, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
