@@ -23,7 +23,7 @@ from posthouse.supervisor.journal import Journal
 from posthouse.transport import messages
 from posthouse.transport.errors import PosthouseError, ProtocolViolation, Refused, Unavailable
 from posthouse.transport.limits import Limits
-from posthouse.transport.links import Arrived, Ended, Identity, Link, Links, Opened, Route, Settled
+from posthouse.transport.links import Arrived, Identity, Link, Links, Opened, Route, Settled
 from posthouse.transport.messages import Batch, Failed, Message, Reply, TopologyChange
 
 CONGESTED_BYTES: Final = 4 * 1024 * 1024
@@ -36,6 +36,7 @@ OUTBOUND: Final = "out"
 """Routes are `(socket, routing id)`; this is the socket an actor opens links on, the other is where it is served."""
 
 
+@final
 @dataclass(frozen=True)
 class Life:
     """Which actor, in which life."""
@@ -205,7 +206,7 @@ class Cell:
                     self._actor.settled(event.link, event.contexts)
                 elif isinstance(event, Opened):
                     self._actor.link_opened(event.link)
-                elif isinstance(event, Ended):
+                else:
                     self._actor.link_ended(event.link, event.abandoned)
 
     def _arrived(self, arrived: Arrived) -> None:

@@ -16,7 +16,7 @@ from posthouse.actors.actor import Context
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
-from posthouse.transport.batch import check_batch, durability_of
+from posthouse.transport.batch import check_batch, durability_of, properties_of
 from posthouse.transport.errors import (
     ActorDown,
     InvalidArgument,
@@ -26,6 +26,7 @@ from posthouse.transport.errors import (
     Unavailable,
     Unroutable,
 )
+from posthouse.transport.limits import DEDUP_ID_BYTES_MAX
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
@@ -36,7 +37,7 @@ from posthouse.transport.messages import (
     TopologyChange,
     WatchTopology,
 )
-from posthouse.transport.names import actor_of_queue
+from posthouse.transport.names import actor_of_queue, decode_headers
 
 DUPLICATE: Final = "duplicate"
 """The code of a `StoreNote` for a `dedup_id` that the queue has seen within its window."""
@@ -46,7 +47,7 @@ DUPLICATE: Final = "duplicate"
 class Pending:
     """A batch that was sent to its queues and not yet settled by all of them."""
 
-    __slots__ = ("arrived", "count", "durability", "first_seq", "queues", "remaining", "stream")
+    __slots__ = ("arrived", "count", "durability", "first_seq", "queues", "remaining", "repeats", "stream")
 
     def __init__(self, arrived: Arrived, batch: Batch, queues: tuple[str, ...], durability: int) -> None:
         self.arrived = arrived
@@ -56,6 +57,8 @@ class Pending:
         self.queues = queues
         self.remaining = len(queues)
         self.durability = durability
+        self.repeats: tuple[Arrived, ...] = ()
+        """Frames of later sessions in which the publisher sent the same batch meanwhile."""
 
 
 @final
@@ -72,6 +75,7 @@ class ExchangeActor:
         self._early: list[tuple[Arrived, Batch, msgspec.Raw]] = []
         self._queues: dict[str, Link] = {}
         self._queue_of: dict[Link, str] = {}
+        self._pending: dict[tuple[int, int], Pending] = {}
         self._finished: list[Pending] = []
         self._notes: dict[tuple[int, int], list[StoreNote]] = {}
         self._registry = context.connect("registry", survives=False)
@@ -128,6 +132,14 @@ class ExchangeActor:
     # ---- publishing ----
 
     def _publish(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
+        key = (batch.stream, batch.first_seq)
+        known = self._pending.get(key)
+        if known is not None and known.count == batch.count:
+            # Its publisher came back in a new session. One copy is on its way, and what becomes of it is the answer
+            # to both; with a second copy nobody could tell which of the two a queue's note is about.
+            self._context.hold(arrived)
+            known.repeats += (arrived,)
+            return
         try:
             queues = self._route(batch)
             if self._quarantined:
@@ -144,6 +156,7 @@ class ExchangeActor:
         if not queues:
             self._finished.append(pending)
             return
+        self._pending[key] = pending
         size = len(memoryview(raw))
         for queue in queues:
             link = self._queues.get(queue) or self._queue_link(queue)
@@ -151,6 +164,7 @@ class ExchangeActor:
 
     def _route(self, batch: Batch) -> tuple[str, ...]:
         check_batch(batch, self._context.limits)
+        _check_readable(batch)
         if batch.exchange != self._name:
             raise InvalidArgument(f"this is exchange {self._name!r}, the message is for {batch.exchange!r}")
         if self._topology.exchanges[self._name].internal:
@@ -181,8 +195,8 @@ class ExchangeActor:
         first = finished[index]
         link, stream, queues = first.arrived.link, first.stream, first.queues
         notes = self._notes
-        if notes and (stream, first.first_seq) in notes:
-            self._answer_with_notes(first, notes.pop((stream, first.first_seq)))
+        if first.repeats or (notes and (stream, first.first_seq) in notes):
+            self._answer_alone(first, notes.pop((stream, first.first_seq), []))
             return index + 1
         next_seq = first.first_seq
         durability: int = first.durability
@@ -190,8 +204,9 @@ class ExchangeActor:
             pending = finished[index]
             if pending.stream != stream or pending.first_seq != next_seq or pending.queues != queues:
                 break
-            if notes and (stream, next_seq) in notes:
+            if pending.arrived.link is not link or pending.repeats or (notes and (stream, next_seq) in notes):
                 break
+            self._pending.pop((stream, next_seq), None)
             next_seq += pending.count
             durability = min(durability, pending.durability)
             self._context.release(pending.arrived)
@@ -200,8 +215,10 @@ class ExchangeActor:
         self._context.send(link, receipt)
         return index
 
-    def _answer_with_notes(self, pending: Pending, notes: list[StoreNote]) -> None:
-        """A queue had something to say on this batch: it was a duplicate there, or was refused."""
+    def _answer_alone(self, pending: Pending, notes: list[StoreNote]) -> None:
+        """A batch that came in several sessions, or that a queue had something to say on: it was a duplicate there,
+        or was refused.
+        """
         refusals = [note for note in notes if note.code != DUPLICATE]
         receipt = Receipt(
             pending.stream,
@@ -213,8 +230,10 @@ class ExchangeActor:
             code=refusals[0].code if refusals else None,
             text=refusals[0].text if refusals else "",
         )
-        self._context.release(pending.arrived)
-        self._context.send(pending.arrived.link, receipt)
+        self._pending.pop((pending.stream, pending.first_seq), None)
+        for arrived in (pending.arrived, *pending.repeats):
+            self._context.release(arrived)
+            self._context.send(arrived.link, receipt)
 
     # ---- topology ----
 
@@ -262,3 +281,24 @@ class ExchangeActor:
 
 def _is_quarantine(message: control.FromSupervisor) -> TypeGuard[control.Down]:
     return isinstance(message, control.Down) and message.state == "quarantined"
+
+
+def _check_readable(batch: Batch) -> None:
+    """Queues slice properties and consumers read headers and properties, so what cannot be read goes no further.
+
+    Raises InvalidArgument.
+    """
+    decode_headers(batch.headers)
+    try:
+        properties = properties_of(batch)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidArgument(f"the properties are not pairs of two texts: {error}") from None
+    if properties is not None and len(properties) != batch.count:
+        raise InvalidArgument(f"{batch.count} messages come with the properties of {len(properties)}")
+    options = batch.options
+    if options is None:
+        return
+    if not Durability.MEMORY <= options.durability <= Durability.SYNC:
+        raise InvalidArgument(f"durability is {options.durability}; it is 0 (memory), 1 (os) or 2 (sync)")
+    if options.dedup_id is not None and not 0 < len(options.dedup_id.encode()) <= DEDUP_ID_BYTES_MAX:
+        raise InvalidArgument(f"a dedup_id has 1 to {DEDUP_ID_BYTES_MAX} bytes")

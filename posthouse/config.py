@@ -5,6 +5,7 @@ A file is TOML with the same names. Nothing here is read from the environment at
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 import tomllib
@@ -27,6 +28,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The data directory."""
     listen: str = DEFAULT_LISTEN
     """Where the door listens, `tcp://host:port`; port 0 picks a free one, an empty text means no door."""
+    allow_remote: bool = False
+    """Let the door listen on an address that other machines reach, although nobody is authenticated."""
     body_bytes_max: int = 16 * 1024 * 1024
     queue_memory_bytes_max: int = 64 * 1024 * 1024
     """Bodies beyond this, per queue, are kept in the journal only."""
@@ -64,10 +67,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         config.check()
         return config
 
+    def _check_listen(self) -> None:
+        if not self.listen:
+            return
+        scheme, _, rest = self.listen.partition("://")
+        host, _, port = rest.rpartition(":")
+        if scheme != "tcp" or not host or not port.isdigit() or int(port) > 65_535:
+            raise InvalidArgument(f"listen is {self.listen!r}; it has the form tcp://127.0.0.1:5670")
+        if not _is_loopback(host) and not self.allow_remote:
+            raise InvalidArgument(
+                f"listen is {self.listen!r}, and this version authenticates nobody: whoever reaches that address could "
+                "do everything. Listen on 127.0.0.1, or set allow_remote = true in the configuration file if the "
+                "network itself keeps strangers out"
+            )
+
     def check(self) -> None:
         """Raise InvalidArgument for a value out of range."""
-        if self.listen and not self.listen.startswith("tcp://"):
-            raise InvalidArgument(f"listen is {self.listen!r}; it has the form tcp://127.0.0.1:5670")
+        self._check_listen()
         if self.log not in ("auto", "text", "json"):
             raise InvalidArgument(f"log is {self.log!r}; it is one of auto, text, json")
         if not 1024 <= self.body_bytes_max <= 512 * 1024 * 1024:
@@ -76,6 +92,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidArgument(f"segment_bytes_max is {self.segment_bytes_max}; it is 64 KiB to 1 GiB")
         if self.queue_memory_bytes_max < 1024 * 1024:
             raise InvalidArgument(f"queue_memory_bytes_max is {self.queue_memory_bytes_max}; it is at least 1 MiB")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def default_data_directory() -> str:

@@ -39,6 +39,8 @@ CALL_TIMEOUT_S: Final = 30.0
 PARENT_BYTES_MAX: Final = 35
 """Socket files live below it and their paths are limited; the temporary directory of macOS is longer."""
 KILL_AT: Final = (0.15, 0.35, 0.5, 0.7)
+"""After these shares of the flights."""
+SLACK: Final = 0.1
 
 
 @final
@@ -137,17 +139,23 @@ class _Run:
         self._clients.start(self._settings.flights, self._settings.seconds)
         self._screen.expect(len(self._flights), self._ledgers)
         moments = [round(share * len(self._flights)) for share in KILL_AT]
+        self._clients.allow(self._next_halt(moments))
         deadline = time.monotonic() + STALL_S
         while not self._is_finished(bool(moments)) and time.monotonic() < deadline:
             if self._clients.turn(TURN_S):
                 deadline = time.monotonic() + STALL_S
             self._screen.show(self._clients.published, self._ledgers)
-            is_calm = killer.is_recovered or self._clients.is_confirmed
-            if moments and self._clients.published >= moments[0] and is_calm:
+            if moments and self._clients.published >= moments[0] and killer.is_recovered:
                 moments.pop(0)
                 self._screen.say(killer.strike(self._clients.published))
+                self._clients.allow(self._next_halt(moments))
             if self._clients.faults():
                 return
+
+    def _next_halt(self, moments: list[int]) -> int:
+        """How far publishing may go now: a little beyond the next kill, so that this one strikes work under way."""
+        count = len(self._flights)
+        return min(count, moments[0] + round(SLACK * count)) if moments else count
 
     def _is_finished(self, is_kill_due: bool) -> bool:
         is_complete = all(ledger.is_complete for ledger in self._ledgers.values())

@@ -34,10 +34,9 @@ class Ledger:
     def __init__(self, expected: Mapping[int, int]) -> None:
         self.expected = expected
         self.entries = 0
-        self.flagged_duplicates = 0
-        """Received again, and marked as redelivered: allowed, wherever somebody crashed."""
         self.unflagged_duplicates = 0
-        """Received again, and presented as new."""
+        """Presented as new more than once. Files of several consumers are read in any order, so that no other
+        definition would do: the one that was given a message first may be the one whose file is read last."""
         self.damaged = 0
         """The body is not the one that was published."""
         self.unexpected = 0
@@ -45,6 +44,8 @@ class Ledger:
         self.out_of_order = 0
         """First deliveries to one consumer that came after a later message of the same publisher."""
         self._received: set[int] = set()
+        self._presented_as_new: set[int] = set()
+        self._expected_entries = 0
         self._last_first: dict[str, int] = {}
         self._times: dict[str, list[float]] = {}
         self._redelivered_at: list[float] = []
@@ -69,23 +70,28 @@ class Ledger:
         if number not in self.expected:
             self.unexpected += 1
             return
+        self._expected_entries += 1
         if checksum != self.expected[number]:
             self.damaged += 1
-        if number in self._received:
-            if attempt > 1:
-                self.flagged_duplicates += 1
-            else:
-                self.unflagged_duplicates += 1
         self._received.add(number)
-        if attempt == 1:
-            if number < self._last_first.get(consumer, 0):
-                self.out_of_order += 1
-            self._last_first[consumer] = number
+        if attempt > 1:
+            return
+        if number in self._presented_as_new:
+            self.unflagged_duplicates += 1
+        self._presented_as_new.add(number)
+        if number < self._last_first.get(consumer, 0):
+            self.out_of_order += 1
+        self._last_first[consumer] = number
 
     @property
     def received(self) -> int:
         """Distinct messages received, of those expected."""
         return len(self._received)
+
+    @property
+    def flagged_duplicates(self) -> int:
+        """Received again, and marked as redelivered: allowed, wherever somebody crashed."""
+        return self._expected_entries - len(self._received) - self.unflagged_duplicates
 
     @property
     def lost(self) -> int:

@@ -73,6 +73,19 @@ class Clients:
         self.first_publish_at = time.monotonic()
         self._publisher = _start("demo_publisher", self._publisher_errors, *given)
 
+    def allow(self, flight: int) -> None:
+        """Let the publisher go on up to that flight."""
+        assert self._publisher is not None
+        assert self._publisher.stdin is not None
+        # A publisher that has ended is noticed by `faults`, with what it said.
+        with contextlib.suppress(BrokenPipeError):
+            self._publisher.stdin.write(b"%d\n" % flight)
+            self._publisher.stdin.flush()
+
+    def is_consuming(self, name: str) -> bool:
+        """Does the queue know that consumer?"""
+        return next(one for one in self._consumers if one.name == name).entries.exists()
+
     def add_consumer(self, queue: str) -> str:
         """Start one more consumer of a queue; returns its name."""
         number = sum(consumer.queue == queue for consumer in self._consumers) + 1
@@ -127,8 +140,10 @@ class Clients:
         end_processes(living, signal.SIGKILL)
         for process in processes:
             process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
 
     def _hear_publisher(self, wait_s: float) -> bool:
         assert self._publisher is not None
@@ -171,7 +186,7 @@ def _start(module: str, errors: Path, *arguments: object) -> subprocess.Popen[by
     with errors.open("wb") as file:
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if is_talking else subprocess.DEVNULL,
             stdout=subprocess.PIPE if is_talking else subprocess.DEVNULL,
             stderr=file,
             start_new_session=True,

@@ -26,21 +26,21 @@ TURN_S = 0.2
 DEADLINE_S = 60.0
 
 
-def consume(data: str, queue: str, file: int, stopping: threading.Event) -> None:
-    """Receive until told to stop."""
+def consume(data: str, queue: str, entries: str, stopping: threading.Event) -> None:
+    """Receive until told to stop. The file of entries is there as soon as the queue knows the consumer."""
     with (
         posthouse.connect(data=data, timeout_s=DEADLINE_S) as broker,
         broker.consume(queue, prefetch=PREFETCH) as messages,
     ):
+        file = os.open(entries, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         while not stopping.is_set():
             batch = messages.batch(BATCH_MESSAGES_MAX, timeout_s=TURN_S)
             now = time.monotonic()
-            entries = [
+            taken = [
                 pack_entry(number_of(message.body), message.attempt, zlib.crc32(message.body), now) for message in batch
             ]
-            os.write(file, b"".join(entries))
-            for message in batch:
-                message.ack()
+            os.write(file, b"".join(taken))
+            messages.ack_all(batch)
 
 
 def main() -> None:
@@ -51,8 +51,7 @@ def main() -> None:
     given = parser.parse_args()
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    file = os.open(given.entries, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    consume(given.data, given.queue, file, stopping)
+    consume(given.data, given.queue, given.entries, stopping)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ FEEDS: Final = (
     Feed(
         "headers",
         "notices",
-        "cancelled-or-honolulu",
+        "cancelled-or-far",
         (Rule(arguments={"x-match": "any", "cancelled": True, "distance": 4983}),),
         lambda flight: flight.is_cancelled or flight.distance == 4983,
     ),

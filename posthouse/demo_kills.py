@@ -112,6 +112,9 @@ class Killer:
         killed_at = time.monotonic()
         self._clients.kill_consumer(WORK_QUEUE)
         successor = self._clients.add_consumer(WORK_QUEUE)
+        deadline = killed_at + UP_TIMEOUT_S
+        while not self._clients.is_consuming(successor) and time.monotonic() < deadline:
+            self._clients.turn(LOOK_EVERY_S)
         return _Strike(f"a consumer of {WORK_QUEUE}", at_flight, killed_at, None, (WORK_QUEUE,), successor)
 
     def _kill_broker(self, at_flight: int) -> _Strike:

@@ -1,8 +1,9 @@
 """The publisher process of the demo: every flight to every exchange, through one client object, confirmed.
 
-It prints one JSON object per line: `{"published": n}` while it works, `{"confirmed": n, "messages": m,
-"seconds": s}` when the broker has confirmed everything. It never looks whether the broker lives; the client
-does.
+It prints one JSON object per line: `{"published": n}` while it works, and `{"confirmed": n, "messages": m,
+"seconds": s}` when the broker has confirmed everything. On its standard input it is told, line by line, up to which
+flight it may go, so that the demo kills while work is under way and not after it. It never looks whether the broker
+lives; the client does.
 
 Fails with: the client's errors, to stderr and exit code 1; the demo ends with them.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 import threading
 import time
 
@@ -32,7 +34,10 @@ def publish(data: str, flights: list[Flight], seconds: float) -> None:
         broker = stack.enter_context(posthouse.connect(data=data, timeout_s=DEADLINE_S))
         out = {name: stack.enter_context(broker.publisher(name, window=WINDOW_MESSAGES)) for name in (*EXCHANGES, "")}
         started_at = time.monotonic()
+        allowed = 0
         for flight in flights:
+            while flight.number > allowed:
+                allowed = int(sys.stdin.readline())
             out["departures"].send(flight.body)
             out["flights"].send(flight.body, routing_key=flight.key)
             out["airports"].send(flight.body, routing_key=flight.origin)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -21,6 +22,7 @@ from posthouse.demo_audit import Ledger
 from posthouse.demo_flights import FEEDS, Feed
 
 PLAIN_WIDTH: Final = 120
+BINDINGS_FROM_COLUMNS: Final = 110
 PLAIN_LINE_EVERY_S: Final = 2.0
 
 
@@ -102,7 +104,8 @@ class Screen:
 
     def conclude(self, ledgers: Mapping[str, Ledger], kills: list[Kill], totals: Totals) -> None:
         """The tables."""
-        self._console.print(_receipts(ledgers))
+        is_wide = self._console.width >= BINDINGS_FROM_COLUMNS
+        self._console.print(_receipts(ledgers, with_bindings=is_wide))
         if kills:
             self._console.print(_restarts(kills))
         rate = totals.delivered / totals.working_s if totals.working_s > 0 else 0.0
@@ -123,18 +126,33 @@ class Screen:
             self._console.print(Panel(text, border_style="green", expand=False))
 
 
-def _receipts(ledgers: Mapping[str, Ledger]) -> Table:
-    table = Table(title="What the consumers received", title_justify="left", title_style="bold")
-    for name in ("pattern", "queue", "binding"):
-        table.add_column(name, overflow="fold", max_width=28)
-    for name in ("expected", "received", "lost", "again,\nmarked", "again,\nunmarked", "out of\norder"):
+def _table(title: str) -> Table:
+    """Narrow enough for eighty columns."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+    )
+
+
+def _receipts(ledgers: Mapping[str, Ledger], *, with_bindings: bool) -> Table:
+    table = _table("What the consumers received")
+    table.add_column("pattern", no_wrap=True)
+    table.add_column("queue", no_wrap=True)
+    if with_bindings:
+        table.add_column("binding", overflow="fold", max_width=36)
+    for name in ("expected", "received", "lost", "again,\nmarked", "not\nmarked", "out of\norder"):
         table.add_column(name, justify="right")
     for feed in FEEDS:
         ledger = ledgers[feed.queue]
         table.add_row(
             feed.pattern,
             feed.queue,
-            _binding(feed),
+            *([_binding(feed)] if with_bindings else []),
             f"{len(ledger.expected):,}",
             f"{ledger.received:,}",
             _zero(ledger.lost),
@@ -152,9 +170,9 @@ def _binding(feed: Feed) -> str:
 
 
 def _restarts(kills: list[Kill]) -> Table:
-    table = Table(title="What was killed with SIGKILL", title_justify="left", title_style="bold")
-    table.add_column("process")
-    for name in ("at flight", "up again after", "delivering again after"):
+    table = _table("What was killed with SIGKILL")
+    table.add_column("process", no_wrap=True)
+    for name in ("at flight", "up again\nafter", "delivering\nagain after"):
         table.add_column(name, justify="right")
     for kill in kills:
         table.add_row(kill.what, f"{kill.at_flight:,}", _ms(kill.up_ms), _ms(kill.delivering_ms))

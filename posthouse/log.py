@@ -10,9 +10,10 @@ from typing import Any, final
 
 import structlog
 
+from posthouse.supervisor import exit_codes
 from posthouse.supervisor.effects import Event, EventKind
 
-_QUIET = {EventKind.STARTED, EventKind.READY, EventKind.STOPPED}
+_QUIET = {EventKind.STARTED, EventKind.READY, EventKind.STOPPED, EventKind.ALL_UP, EventKind.STOPPING}
 _BAD = {EventKind.QUARANTINED, EventKind.HUNG, EventKind.STUCK, EventKind.ESCALATED}
 
 
@@ -49,7 +50,7 @@ class Log:
         fields = {name: value for name, value in values.items() if value is not None}
         if event.kind in _BAD:
             self._logger.error(str(event.kind), **fields)
-        elif event.kind in _QUIET:
+        elif event.kind in _QUIET or (event.kind is EventKind.EXITED and event.code == exit_codes.NORMAL):
             self._logger.info(str(event.kind), **fields)
         else:
             self._logger.warning(str(event.kind), **fields)

@@ -156,7 +156,7 @@ class Broker:
             print(f"{life.id}: {error}", file=sys.stderr, flush=True)
             return exit_codes.STORAGE_FAULT
 
-    def _open_journal(self, life: Life, directory: str) -> Journal:
+    def _open_journal(self, life: Life, directory: str, pause: Callable[[float], None] = time.sleep) -> Journal:
         settings = JournalSettings(segment_bytes_max=self._config.segment_bytes_max)
         deadline = time.monotonic() + JOURNAL_LOCK_WAIT_S
         disk = RealDisk()
@@ -166,7 +166,7 @@ class Broker:
             except JournalLocked:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.005)
+                pause(0.005)
 
     def _queue_journal(self, spec: QueueSpec) -> str:
         return self._directory.journal_directory(f"queue:{spec.name}:{spec.serial}")

@@ -276,6 +276,9 @@ class Session:
         link = ended.link
         if ended.code == ProtocolViolation.code:
             self._fail(link.target, ProtocolViolation(ended.text))
+        elif ended.code == "unreachable" and link is not self.registry:
+            # It may have been stopped for a while, and nobody announces a life that never ended.
+            self._locate(link.target)
 
     def _lost(self, actor: str, state: str, reason: str) -> None:
         self.links.peer_down(actor, reason)

@@ -67,10 +67,14 @@ class Pump:
 
     def look_for_broker(self) -> None:
         """Read where the registry lives. Raises BrokerNotRunning when nobody says that one does."""
+        is_lost = self.session.registry.state.value == "closed"
         if self.address.door:
+            if is_lost:
+                self.session.registry_at(0, self.address.door, _now_ms())
             return
         found = broker_file.read(self.address.directory)
-        if (found.generation, found.registry) != self._known and found.registry:
+        # A life that was unreachable for a while is the same as before, and has to be greeted again.
+        if found.registry and (is_lost or (found.generation, found.registry) != self._known):
             self._known = (found.generation, found.registry)
             self.session.registry_at(found.generation, found.registry, _now_ms())
 

@@ -210,7 +210,7 @@ IN_THE_PRODUCT: tuple[Rule, ...] = (
 PLANTED: tuple[tuple[Rule, str, str], ...] = (
     (files_are_short, "actors/a.py", "x = 1\n" * 401),
     (functions_fit_one_screen, "actors/a.py", "async def f():\n" + "    x = 1\n" * 70),
-    (lines_are_short, "actors/a.py", "x = '" + "y" * 106 + "'"),
+    (lines_are_short, "actors/a.py", "x = '" + "y" * LINE_COLUMNS_MAX + "'"),
     (files_are_named_after_a_noun, "actors/utils.py", ""),
     (files_are_named_after_a_noun, "actors/helpers/queue.py", ""),
     (nothing_is_left_open, "actors/a.py", "x = 1  # TO" + "DO: y"),

@@ -369,41 +369,11 @@ class ActorDown(_Message, frozen=True, tag=63):
 
 
 Message = (
-    Batch
-    | Receipt
-    | StoreNote
-    | Consume
-    | Cancel
-    | Deliver
-    | Settle
-    | ConsumerCancelled
-    | Get
-    | Peek
-    | Purge
-    | QueueStatus
-    | QueueConsumers
-    | DeclareExchange
-    | DeclareQueue
-    | DeleteExchange
-    | DeleteQueue
-    | Bind
-    | Unbind
-    | ListExchanges
-    | ListQueues
-    | ListBindings
-    | ListConsumers
-    | Explain
-    | DescribeTree
-    | Locate
-    | QueueUnused
-    | PrepareDelete
-    | WatchTopology
-    | TopologyChange
-    | Reply
-    | Failed
-    | ActorUp
-    | ActorDown
-)
+    Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
+    | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
+    | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
+    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown
+)  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")
 """MessagePack nil: no headers, or an answer without a value."""

@@ -172,7 +172,8 @@ def test_the_supervisors_word_opens_and_ends_links_and_reaches_the_actor() -> No
     assert world.actor.of("settled") == [["mine"]]
     bench.notice(control.Down("other", 1, "restarting", "it died"))
     assert world.actor.of("ended") == [[]]
-    assert isinstance(world.actor.of("noticed")[-1], control.Down)
+    bench.notice(control.Done(1, True))
+    assert [type(notice) for notice in world.actor.of("noticed")] == [control.Up, control.Down, control.Done]
     bench.cell.send(world.actor.links[0], Purge(10), context="kept")
     bench.run()
     later = bench.actor("other", generation=2)

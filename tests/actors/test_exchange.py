@@ -1,91 +1,32 @@
-"""The exchange: what it forwards, when it answers, and what it refuses."""
+"""The exchange: what it forwards, and when it answers."""
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from posthouse.actors.actor import Actor, Context
-from posthouse.actors.exchange import ExchangeActor
-from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
-from posthouse.transport.limits import Limits
 from posthouse.transport.messages import (
     Batch,
     BindingSpec,
     Durability,
     ExchangeSpec,
     Options,
-    Purge,
-    QueueSpec,
     Receipt,
     StoreNote,
     TopologyChange,
     WatchTopology,
 )
-from tests.support.actor_bench import LIMITS, ActorBench, Peer, Setting, batch
-
-TOPOLOGY = TopologyChange(
-    version=1,
-    is_snapshot=True,
-    put_exchanges=(
-        ExchangeSpec(name="fan", kind="fanout"),
-        ExchangeSpec(name="inner", kind="fanout", internal=True),
-        ExchangeSpec(name="colours", kind="headers"),
-        ExchangeSpec(name="lossy", kind="direct", unrouted="drop"),
-        ExchangeSpec(name="careful", kind="direct", unrouted="alternate", alternate="fan"),
-    ),
-    put_queues=(QueueSpec(name="one"), QueueSpec(name="two"), QueueSpec(name="light", durable=False)),
-    put_bindings=(
-        BindingSpec(source="fan", destination="one"),
-        BindingSpec(source="fan", destination="two"),
-        BindingSpec(source="colours", destination="one", arguments={"colour": "red"}),
-    ),
-)
-
-
-class World:
-    """One exchange with a registry, queues and a publisher."""
-
-    def __init__(self, name: str = "", *, knows: bool = True, limits: Limits = LIMITS) -> None:
-        def make(context: Context) -> Actor:
-            self.actor = ExchangeActor(context, name)
-            return self.actor
-
-        self.bench = ActorBench(f"exchange:{name}", make, Setting(has_journal=False, limits=limits))
-        self.registry = self.bench.actor("registry")
-        if knows:
-            self.change(TOPOLOGY)
-        self.publisher = self.bench.client("publisher")
-
-    def queue(self, name: str, *, settles: bool = True) -> Peer:
-        peer = self.bench.actor(f"queue:{name}")
-        peer.settles_at_once = settles
-        return peer
-
-    def change(self, change: TopologyChange) -> None:
-        self.bench.deliver(self.registry, change)
-
-    def publish(self, *batches: Batch) -> list[messages.Message]:
-        return self.bench.deliver(self.publisher, *batches)
-
-
-def refusal(heard: list[messages.Message]) -> Receipt:
-    """The one receipt that refuses."""
-    assert len(heard) == 1
-    receipt = heard[0]
-    assert isinstance(receipt, Receipt)
-    assert receipt.code is not None, receipt
-    return receipt
+from tests.support.actor_bench import batch
+from tests.support.exchange_bench import TOPOLOGY, ExchangeWorld, receipts, refusal
 
 
 def test_it_asks_the_registry_for_the_topology_when_the_link_opens() -> None:
-    world = World(knows=False)
+    world = ExchangeWorld(knows=False)
     assert world.registry.hears() == WatchTopology(1)
 
 
 def test_a_batch_goes_to_its_queue_as_it_came_and_the_publisher_hears_when_the_queue_has_it() -> None:
-    world = World()
+    world = ExchangeWorld()
     queue = world.queue("one", settles=False)
     sent = batch(b"x", b"yy", routing_key="one")
     assert world.publish(sent) == []
@@ -98,7 +39,7 @@ def test_a_batch_goes_to_its_queue_as_it_came_and_the_publisher_hears_when_the_q
 
 
 def test_it_holds_a_frame_until_every_queue_on_the_route_has_settled() -> None:
-    world = World("fan")
+    world = ExchangeWorld("fan")
     one, two = world.queue("one", settles=False), world.queue("two", settles=False)
     world.publish(batch(b"x", exchange="fan"))
     one.settle()
@@ -111,14 +52,14 @@ def test_it_holds_a_frame_until_every_queue_on_the_route_has_settled() -> None:
 
 
 def test_neighbours_that_reached_the_same_queues_share_a_receipt() -> None:
-    world = World()
+    world = ExchangeWorld()
     world.queue("one")
     heard = world.publish(*(batch(b"x", b"y", routing_key="one", first_seq=1 + 2 * i) for i in range(3)))
     assert heard == [Receipt(7, 1, 6, ("one",))]
 
 
 def test_a_shared_receipt_tells_the_lowest_durability_of_its_batches() -> None:
-    world = World()
+    world = ExchangeWorld()
     world.queue("one")
     heard = world.publish(
         batch(b"x", routing_key="one"),
@@ -128,7 +69,7 @@ def test_a_shared_receipt_tells_the_lowest_durability_of_its_batches() -> None:
 
 
 def test_receipts_never_merge_across_queues_streams_or_gaps() -> None:
-    world = World()
+    world = ExchangeWorld()
     world.queue("one")
     world.queue("two")
     heard = world.publish(
@@ -145,15 +86,8 @@ def test_receipts_never_merge_across_queues_streams_or_gaps() -> None:
     }
 
 
-def receipts(heard: list[messages.Message]) -> list[Receipt]:
-    """Nothing but receipts."""
-    found = [message for message in heard if isinstance(message, Receipt)]
-    assert len(found) == len(heard)
-    return found
-
-
 def test_a_queue_that_is_not_durable_lowers_the_level_of_the_receipt() -> None:
-    world = World()
+    world = ExchangeWorld()
     world.queue("light")
     assert world.publish(batch(b"x", routing_key="light")) == [Receipt(7, 1, 1, ("light",), Durability.MEMORY)]
     asked = batch(b"x", routing_key="light", first_seq=2, options=Options(durability=Durability.MEMORY))
@@ -161,7 +95,7 @@ def test_a_queue_that_is_not_durable_lowers_the_level_of_the_receipt() -> None:
 
 
 def test_a_duplicate_is_told_and_a_refusal_of_one_queue_is_a_refusal() -> None:
-    world = World("fan")
+    world = ExchangeWorld("fan")
     one, two = world.queue("one", settles=False), world.queue("two", settles=False)
     world.publish(*(batch(b"x", exchange="fan", first_seq=number) for number in (1, 2, 3)))
     one.say(StoreNote(7, 1, 1, "duplicate"), StoreNote(7, 3, 1, "duplicate"))
@@ -178,7 +112,7 @@ def test_a_duplicate_is_told_and_a_refusal_of_one_queue_is_a_refusal() -> None:
 
 
 def test_neighbours_are_not_merged_over_one_that_a_queue_remarked_on() -> None:
-    world = World()
+    world = ExchangeWorld()
     queue = world.queue("one", settles=False)
     world.publish(*(batch(b"x", routing_key="one", first_seq=number) for number in (1, 2, 3, 4)))
     queue.say(StoreNote(7, 3, 1, "disk_space_low", "make room"))
@@ -189,7 +123,7 @@ def test_neighbours_are_not_merged_over_one_that_a_queue_remarked_on() -> None:
 
 
 def test_the_same_batch_on_two_sessions_is_refused_on_both() -> None:
-    world = World()
+    world = ExchangeWorld()
     queue = world.queue("one", settles=False)
     again = world.bench.client("publisher again")
     sent = batch(b"x", routing_key="one")
@@ -203,7 +137,7 @@ def test_the_same_batch_on_two_sessions_is_refused_on_both() -> None:
 
 
 def test_the_same_batch_on_two_sessions_is_confirmed_on_both_when_the_queue_has_it() -> None:
-    world = World()
+    world = ExchangeWorld()
     queue = world.queue("one", settles=False)
     world.publish(batch(b"x", routing_key="one"))
     again = world.bench.client("publisher again")
@@ -217,7 +151,7 @@ def test_the_same_batch_on_two_sessions_is_confirmed_on_both_when_the_queue_has_
 
 
 def test_batches_that_come_before_the_topology_wait_for_it_in_order() -> None:
-    world = World(knows=False)
+    world = ExchangeWorld(knows=False)
     world.publish(batch(b"a", routing_key="one"))
     world.publish(batch(b"b", routing_key="one", first_seq=2))
     world.bench.advance(1_000)
@@ -232,7 +166,7 @@ def test_batches_that_come_before_the_topology_wait_for_it_in_order() -> None:
 
 
 def test_a_topology_without_this_exchange_is_waited_over() -> None:
-    world = World("late", knows=False)
+    world = ExchangeWorld("late", knows=False)
     world.change(TOPOLOGY)
     assert world.publish(batch(b"x", exchange="late")) == []
     world.queue("one")
@@ -247,7 +181,7 @@ def test_a_topology_without_this_exchange_is_waited_over() -> None:
 
 
 def test_a_new_binding_routes_the_next_batch_and_a_snapshot_replaces_everything() -> None:
-    world = World("lossy")
+    world = ExchangeWorld("lossy")
     world.queue("one")
     assert world.publish(batch(b"x", exchange="lossy", routing_key="k")) == [Receipt(7, 1, 1, ())]
     world.change(TopologyChange(2, put_bindings=(BindingSpec(source="lossy", destination="one", key="k"),)))
@@ -257,7 +191,7 @@ def test_a_new_binding_routes_the_next_batch_and_a_snapshot_replaces_everything(
 
 
 def test_what_is_on_its_way_to_a_queue_that_is_deleted_counts_for_the_others_only() -> None:
-    world = World("fan")
+    world = ExchangeWorld("fan")
     one, two = world.queue("one"), world.queue("two", settles=False)
     world.publish(batch(b"x", exchange="fan"))
     assert isinstance(one.hears(), Batch)
@@ -268,7 +202,7 @@ def test_what_is_on_its_way_to_a_queue_that_is_deleted_counts_for_the_others_onl
 
 
 def test_a_batch_that_comes_in_one_round_with_the_end_of_its_queue_is_answered() -> None:
-    world = World("fan")
+    world = ExchangeWorld("fan")
     world.queue("one")
     world.queue("two")
     world.publish(batch(b"x", exchange="fan"))
@@ -281,11 +215,11 @@ def test_a_batch_that_comes_in_one_round_with_the_end_of_its_queue_is_answered()
 
 
 def test_a_queue_that_restarts_gets_again_what_it_had_not_settled() -> None:
-    world = World()
+    world = ExchangeWorld()
     first = world.queue("one", settles=False)
     world.publish(batch(b"x", routing_key="one"))
     assert isinstance(first.hears(), Batch)
-    world.bench.notice(control.Down("queue:one", 1, "restarting", "it died"))
+    world.bench.down("queue:one", "restarting", "it died")
     assert world.publish(batch(b"y", routing_key="one", first_seq=2)) == []
     second = world.bench.actor("queue:one", generation=2)
     bodies = [bytes(heard.bodies) for heard in second.take_heard() if isinstance(heard, Batch)]
@@ -294,11 +228,11 @@ def test_a_queue_that_restarts_gets_again_what_it_had_not_settled() -> None:
 
 
 def test_a_quarantined_queue_is_refused_with_its_reason_until_it_lives_again() -> None:
-    world = World()
+    world = ExchangeWorld()
     world.queue("one")
     world.publish(batch(b"x", routing_key="one"))
     world.publisher.take_heard()
-    world.bench.notice(control.Down("queue:one", 1, "quarantined", "its journal is corrupt"))
+    world.bench.down("queue:one", "quarantined", "its journal is corrupt")
     refused = refusal(world.publish(batch(b"y", routing_key="one", first_seq=2)))
     assert refused.code == "actor_down"
     assert "its journal is corrupt" in refused.text
@@ -309,13 +243,13 @@ def test_a_quarantined_queue_is_refused_with_its_reason_until_it_lives_again() -
 
 
 def test_what_is_on_its_way_when_a_queue_is_quarantined_is_answered_and_not_sent_to_its_next_life() -> None:
-    world = World("fan")
+    world = ExchangeWorld("fan")
     one, two = world.queue("one", settles=False), world.queue("two")
     world.publish(batch(b"x", exchange="fan"))
     assert one.unsettled
     assert two.take_heard()
-    down = control.Down("queue:one", 1, "quarantined", "it crashed too often")
-    world.bench.notice(control.Down("queue:one", 1, "restarting", "it died"), down, down)
+    world.bench.down("queue:one", "restarting", "it died")
+    world.bench.down("queue:one", "quarantined", "it crashed too often")
     assert refusal(world.publisher.take_heard()).code == "actor_down"
     again = world.bench.actor("queue:one", generation=2)
     world.bench.run()
@@ -324,24 +258,24 @@ def test_what_is_on_its_way_when_a_queue_is_quarantined_is_answered_and_not_sent
 
 @pytest.mark.parametrize("level", [Durability.OS, Durability.SYNC])
 def test_an_unrouted_batch_is_returned_with_the_command_that_explains_why(level: Durability) -> None:
-    world = World()
+    world = ExchangeWorld()
     refused = refusal(world.publish(batch(b"x", routing_key="nowhere", options=Options(durability=level))))
     assert refused.code == "unroutable"
     assert "explain" in refused.text
 
 
 def test_an_unrouted_batch_is_dropped_and_counted_or_goes_to_the_alternate() -> None:
-    world = World("lossy")
+    world = ExchangeWorld("lossy")
     assert world.publish(batch(b"x", b"y", exchange="lossy")) == [Receipt(7, 1, 2, ())]
     assert world.actor.dropped == 2
-    careful = World("careful")
+    careful = ExchangeWorld("careful")
     careful.queue("one")
     careful.queue("two")
     assert careful.publish(batch(b"x", exchange="careful")) == [Receipt(7, 1, 1, ("one", "two"))]
 
 
 def test_headers_decide_where_the_exchange_asks_them() -> None:
-    world = World("colours")
+    world = ExchangeWorld("colours")
     world.queue("one")
     red = batch(b"x", exchange="colours", headers={"colour": "red"})
     assert world.publish(red) == [Receipt(7, 1, 1, ("one",))]
@@ -350,79 +284,11 @@ def test_headers_decide_where_the_exchange_asks_them() -> None:
 
 
 def test_an_internal_exchange_takes_nothing_from_a_publisher() -> None:
-    assert refusal(World("inner").publish(batch(b"x", exchange="inner"))).code == "precondition_failed"
-
-
-def _hostile(**changes: object) -> Batch:
-    return msgspec.structs.replace(batch(b"abc", b"de", routing_key="one"), **changes)
-
-
-LIES = {
-    "a count that is too high": _hostile(count=3),
-    "a count of nothing": _hostile(count=0, lengths=memoryview(b"")),
-    "a count without end": _hostile(count=1 << 40),
-    "lengths beyond the bodies": _hostile(lengths=memoryview(b"\xff" * 8)),
-    "lengths short of the bodies": _hostile(lengths=memoryview(bytes(8))),
-    "half a length": _hostile(lengths=memoryview(b"\0" * 7)),
-    "a number below one": _hostile(first_seq=0),
-    "a number out of range": _hostile(first_seq=(1 << 62) - 1),
-    "a stream below zero": _hostile(stream=-1),
-}
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_a_batch_that_contradicts_itself_ends_only_its_session(lie: str) -> None:
-    world = World()
-    world.queue("one")
-    bad = world.bench.client("bad", 2)
-    assert world.bench.deliver(bad, LIES[lie]) == []
-    assert bad.endings == ["protocol_violation"]
-    assert world.publish(batch(b"x", routing_key="one")) == [Receipt(7, 1, 1, ("one",))]
-
-
-WRONG = {
-    "a key that is too long": _hostile(routing_key="é" * 128),
-    "headers that are too long": _hostile(headers=msgspec.Raw(messages.encode({"h": "x" * 65_536}))),
-    "the wrong exchange": _hostile(exchange="fan"),
-    "headers that are no map": _hostile(headers=msgspec.Raw(b"\x07")),
-    "properties that are none": _hostile(properties=memoryview(b"\xc1")),
-    "properties for fewer messages": _hostile(properties=memoryview(messages.encode([["id", None]]))),
-    "properties of another form": _hostile(properties=memoryview(messages.encode([1, 2]))),
-    "properties that are not UTF-8": _hostile(properties=memoryview(b"\x92\xc0\x92\xa1\xff\xc0")),
-    "properties nested without end": _hostile(properties=memoryview(b"\x91" * 5_000 + b"\xc0")),
-    "a dedup_id that is too long": _hostile(options=Options(dedup_id="x" * 256)),
-    "an unknown durability": _hostile(options=Options(durability=9)),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_batch_with_a_wrong_value_is_refused_and_its_session_goes_on(wrong: str) -> None:
-    world = World()
-    queue = world.queue("one")
-    assert refusal(world.publish(WRONG[wrong])).code == "invalid_argument"
-    assert queue.take_heard() == []
-    assert world.publish(batch(b"x", routing_key="one", first_seq=3)) == [Receipt(7, 3, 1, ("one",))]
-
-
-def test_a_body_over_the_limit_is_refused() -> None:
-    world = World(limits=Limits(body_bytes_max=10, ping_interval_ms=200))
-    world.queue("one")
-    assert refusal(world.publish(batch(b"x" * 11, routing_key="one"))).code == "invalid_argument"
-    assert world.publish(batch(b"x" * 6, b"y" * 6, routing_key="one", first_seq=2)) == [Receipt(7, 2, 2, ("one",))]
-
-
-def test_only_the_registry_changes_the_topology_and_only_queues_remark() -> None:
-    world = World()
-    world.queue("one")
-    for forged in (TOPOLOGY, StoreNote(7, 1, 1, "duplicate"), Purge(1)):
-        bad = world.bench.client(f"bad {type(forged).__name__}", 2)
-        world.bench.deliver(bad, forged)
-        assert bad.endings == ["protocol_violation"]
-    assert world.publish(batch(b"x", routing_key="one")) == [Receipt(7, 1, 1, ("one",))]
+    assert refusal(ExchangeWorld("inner").publish(batch(b"x", exchange="inner"))).code == "precondition_failed"
 
 
 def test_a_publisher_that_left_gets_no_receipt_and_its_batch_goes_on() -> None:
-    world = World()
+    world = ExchangeWorld()
     queue = world.queue("one", settles=False)
     world.publish(batch(b"x", routing_key="one"))
     world.bench.leave(world.publisher)
@@ -438,4 +304,4 @@ def test_a_publisher_that_left_gets_no_receipt_and_its_batch_goes_on() -> None:
 
 def test_an_exchange_has_no_timer() -> None:
     with pytest.raises(AssertionError, match="no timer"):
-        World().actor.wake("alarm")
+        ExchangeWorld().actor.wake("alarm")

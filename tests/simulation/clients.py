@@ -154,7 +154,7 @@ class SimPublisher(SimClient):
 
 
 class SimConsumer(SimClient):
-    """Consumes one queue and settles, mostly with an ack, some time later; sometimes it is slow, sometimes it leaves."""
+    """Consumes one queue and settles, mostly with an ack, some time later; sometimes it nacks or forgets."""
 
     def __init__(self, world: World, name: str, history: History, queue: str) -> None:
         super().__init__(world, name, history)

@@ -118,7 +118,7 @@ class Peer:
     def say(self, *said: Message) -> None:
         """Queue messages; they leave in one frame at the next round."""
         for message in said:
-            count = message.count if isinstance(message, Batch) else 1
+            count = min(message.count, self.links.limits.window_messages) if isinstance(message, Batch) else 1
             self.say_raw(messages.encode(message), count, context=message)
 
     def say_raw(self, piece: bytes, count: int = 1, context: Any = None) -> None:
@@ -194,6 +194,7 @@ class ActorBench:
         self._inbox: list[tuple[Any, bytes]] = []
         self._notices: list[control.FromSupervisor] = []
         self._watched: set[str] = set()
+        self._downs: dict[str, control.Down] = {}
         self._generation = 0
         self.cell = self._begin_life()
 
@@ -212,6 +213,7 @@ class ActorBench:
         """A scripted actor, or its next life, to which this one opens a link once it watches it."""
         links = Links(Identity(generation, 0, actor_id), self.setting.limits, random.Random(actor_id))
         peer = self.actors[actor_id] = Peer(actor_id, links, None)
+        self._downs.pop(actor_id, None)
         if actor_id in self._watched:
             self.notice(control.Up(actor_id, generation, f"memory://{actor_id}"))
         return peer
@@ -232,6 +234,14 @@ class ActorBench:
         """The supervisor says something."""
         self._notices += notices
         self.run()
+
+    def down(self, actor_id: str, state: control.DownState, reason: str) -> None:
+        """A scripted actor is dead; whoever watches it is told, now and when asking again."""
+        peer = self.actors.pop(actor_id, None)
+        generation = 0 if peer is None else peer.links.identity.generation
+        self._downs[actor_id] = control.Down(actor_id, generation, state, reason)
+        if actor_id in self._watched:
+            self.notice(self._downs[actor_id])
 
     def take_orders(self) -> list[control.FromChild]:
         """What the supervisor was asked since the last look, but for whom to watch."""
@@ -349,6 +359,8 @@ class ActorBench:
                     if peer is not None:
                         generation = peer.links.identity.generation
                         self._notices.append(control.Up(actor_id, generation, f"memory://{actor_id}"))
+                    elif actor_id in self._downs:
+                        self._notices.append(self._downs[actor_id])
                 case control.Unwatch(actor_id):
                     self._watched.discard(actor_id)
                 case _:

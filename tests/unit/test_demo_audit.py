@@ -90,6 +90,26 @@ def test_a_redelivery_to_somebody_who_had_nothing_of_it_is_no_duplicate() -> Non
     assert ledger.is_good
 
 
+def test_the_file_of_the_first_receiver_may_be_read_last() -> None:
+    ledger = Ledger(EXPECTED)
+
+    ledger.read("b", entries((1, 2), (2, 1), (3, 1)))
+    ledger.read("a", entries((1, 1)))
+
+    assert ledger.flagged_duplicates == 1
+    assert ledger.is_good
+
+
+def test_two_consumers_that_are_both_told_that_a_message_is_new_are_noticed() -> None:
+    ledger = Ledger(EXPECTED)
+
+    ledger.read("a", entries((1, 1), (2, 1), (3, 1)))
+    ledger.read("b", entries((2, 1)))
+
+    assert faults(ledger) == {"unflagged": 1}
+    assert ledger.flagged_duplicates == 0
+
+
 def test_order_is_a_matter_between_one_consumer_and_the_publisher() -> None:
     ledger = Ledger(EXPECTED)
 

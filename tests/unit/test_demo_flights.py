@@ -79,7 +79,7 @@ def test_the_file_of_the_examples_is_the_file_of_the_package() -> None:
         ("newark", 9_893),
         ("new-york", 9_161 + 7_950),
         ("united-cancelled", 32),
-        ("cancelled-or-honolulu", 521 + 31),
+        ("cancelled-or-far", 521 + 31),
         ("connection-risk", 27_004),
     ],
 )

@@ -49,5 +49,17 @@ def test_the_verdict_names_every_fault() -> None:
     assert "united: 2 lost" in text
 
 
+def test_eighty_columns_are_enough_for_all_but_the_bindings() -> None:
+    file = io.StringIO()
+    ledgers = {feed.queue: Ledger(dict.fromkeys(range(27_004), 0)) for feed in FEEDS}
+
+    screen = Screen(Console(file=file, width=80, force_terminal=True))
+    screen.conclude(ledgers, [Kill("a consumer of connection-risk", 13_680, 319.0, 1_699.0)], Totals(1, 5, 1, 0.5, 2.0))
+
+    assert "…" not in file.getvalue()
+    assert "expected" in file.getvalue()
+    assert "UA.*.*" not in file.getvalue()
+
+
 def test_no_escape_sequences_reach_a_file() -> None:
     assert "\x1b" not in printed(["x"], [Kill("y", 1, None, None)])

@@ -193,10 +193,12 @@ def test_room_in_the_window_wakes_what_waits_even_where_no_context_comes_back() 
     for _ in range(11):
         pair.opener.send(pair.link, b"\xc5\x03\x84" + bytes(900), 903)
     pair.pass_on()
-    assert pair.link.sender.has_backlog
+    assert pair.link.sender.backlog_messages == 1
+    pair.server.tick(100)
+    assert pair.pass_on() == [Kind.ACK]  # tells the receipt, so that what follows tells the room alone
     pair.settle_all(pair.server)
     pair.pass_on()
-    assert not pair.link.sender.has_backlog
+    assert pair.link.sender.backlog_messages == 0
     assert events(pair.opener) == []
 
 
@@ -335,6 +337,19 @@ def test_a_frame_that_is_sent_again_does_not_speak_for_those_behind_it() -> None
     assert [type(event) for event in events(pair.opener)] == [Arrived]
     pair.opener.receive("to-server", second.frame, 500)
     assert events(pair.opener)[-1] == Settled(pair.link, [1, 2])
+
+
+def test_the_word_in_a_frame_that_came_too_early_does_not_count() -> None:
+    pair = Pair()
+    served = pair.standing()
+    pair.opener.send(pair.link, PIECE, 1, 1, "batch")
+    pair.pass_on()
+    pair.settle_all(pair.server)
+    for _ in range(2):
+        pair.server.send(served, PIECE, 1)
+        last = said(pair.server)[-1]
+    pair.opener.receive("to-server", last.frame, 0)
+    assert (last.header.sequence, last.header.settled, events(pair.opener)) == (2, 1, [])
 
 
 def test_a_word_waits_while_what_was_said_before_it_waits_for_room() -> None:
