@@ -281,25 +281,24 @@ class QueueActor:
 
     def _slice_message(self, consumer: int, part: QueueSlice) -> Deliver:
         entry = part.entry
-        batch, raw = self._bytes_of(entry)
+        raw = self._raw_of(entry)
         if part.start or part.stop != entry.count:
+            batch = entry.batch or _decode(raw)
             raw = messages.encode(slice_batch(batch, part.start, part.stop))
         return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(raw))
 
-    def _bytes_of(self, entry: StoredBatch) -> tuple[Batch, Bytes]:
-        """The batch, read back from the journal if it is not in memory."""
-        if entry.raw is None or entry.batch is None:
-            assert entry.position is not None, "only what is in the journal is ever dropped from memory"
-            record = self._context.journal.read(entry.position)
-            if record.kind == Kind.STORE:
-                _, raw = decode_store(record.payload)
-            else:
-                raw = decode_moved(record.payload).raw
-            batch = messages.decode(raw)
-            assert isinstance(batch, Batch)
-            self._state.restore(entry, batch, raw)
-            return batch, raw
-        return entry.batch, entry.raw
+    def _raw_of(self, entry: StoredBatch) -> Bytes:
+        """The batch's bytes, read back from the journal if they are not in memory."""
+        if entry.raw is not None:
+            return entry.raw
+        assert entry.position is not None, "only what is in the journal is ever dropped from memory"
+        record = self._context.journal.read(entry.position)
+        if record.kind == Kind.STORE:
+            _, raw = decode_store(record.payload)
+        else:
+            raw = decode_moved(record.payload).raw
+        self._state.restore(entry, _decode(raw), raw)
+        return raw
 
     # ---- the journal ----
 
@@ -314,7 +313,7 @@ class QueueActor:
             span = journal.next_position - journal.first_position
             moved = 0
             for entry in state.entries_below(journal.first_position + span // 4):
-                _, raw = self._bytes_of(entry)
+                raw = self._raw_of(entry)
                 parts = encode_moved(entry.first_offset, state.live_ranges(entry), raw)
                 state.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
                 moved += entry.size
@@ -327,3 +326,9 @@ class QueueActor:
         lowest = self._state.lowest_position()
         journal = self._context.journal
         journal.trim(journal.next_position if lowest is None else lowest)
+
+
+def _decode(raw: Bytes) -> Batch:
+    batch = messages.decode(raw)
+    assert isinstance(batch, Batch)
+    return batch

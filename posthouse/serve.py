@@ -127,7 +127,15 @@ class Broker:
 
     def _run_door(self, life: Life) -> int:
         sockets = Sockets(self._config.limits)
-        sockets.serve(self._listen or self._config.listen)
+        where = self._listen or self._config.listen
+        try:
+            sockets.serve(where)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            text = f"door: cannot listen on {where}: {why}; is another broker running? see --listen"
+            print(text, file=sys.stderr, flush=True)
+            sockets.close()
+            return exit_codes.CRASHED
         code = DoorLoop(life, sockets).run()
         sockets.close()
         return code

@@ -229,7 +229,11 @@ class Session:
     def _arrived(self, arrived: Arrived, now_ms: int) -> None:
         link = arrived.link
         for piece in arrived.pieces:
-            message = messages.decode(piece)
+            try:
+                message = messages.decode(piece)
+            except msgspec.DecodeError as error:
+                self.links.violate(link, f"a message cannot be read: {error}")
+                return
             match message:
                 case Deliver(consumer):
                     self._deliver(link, consumer, message)
@@ -276,6 +280,8 @@ class Session:
         link = ended.link
         if ended.code == ProtocolViolation.code:
             self._fail(link.target, ProtocolViolation(ended.text))
+        elif link is not self.registry and self.links.is_open(link.target):
+            self._locate(link.target)  # The same life may still be there and only the connection gone.
         elif ended.code == "unreachable" and link is not self.registry:
             # It may have been stopped for a while, and nobody announces a life that never ended.
             self._locate(link.target)

@@ -31,15 +31,22 @@ class Subscription:
         self.epoch = 0
         self.failure: PosthouseError | None = None
         self.ready: deque[Message] = deque()
-        self.unsettled = 0
-        self._ranges: dict[tuple[Outcome, bool, str], list[int]] = {}
+        # Settling takes no lock although the client's stand-in may gather at the same moment: one end appends, the
+        # other takes from the front, and a deque does either in one step. A range that both hands hold would not.
+        self._acked: deque[int] = deque()
+        self._others: deque[tuple[int, Outcome, bool, str]] = deque()
+
+    @property
+    def unsettled(self) -> int:
+        """Settlements that were noted and not yet taken."""
+        return len(self._acked) + len(self._others)
 
     def open(self, request: int) -> Consume:
         """What to say to the queue when a session opens. Forgets what an earlier session delivered."""
         self.epoch += 1
         self.ready.clear()
-        self._ranges.clear()
-        self.unsettled = 0
+        self._acked.clear()
+        self._others.clear()
         return Consume(request, self.number, self.prefetch, self.auto_ack, self.exclusive)
 
     def deliver(self, delivery: Deliver) -> None:
@@ -50,18 +57,13 @@ class Subscription:
         self.ready.extend(shared.messages(None if self.auto_ack else self))
 
     def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
-        """Note a settlement; `take_settlements` gathers them."""
+        """Note a settlement; `take_settlements` gathers them. From any thread."""
         if message.epoch != self.epoch:
             return
-        offset = message.offset
-        ranges = self._ranges.get((outcome, requeue, reason))
-        if ranges is None:
-            ranges = self._ranges[outcome, requeue, reason] = []
-        if ranges and ranges[-1] == offset - 1:
-            ranges[-1] = offset
+        if outcome is Outcome.ACK:
+            self._acked.append(message.offset)
         else:
-            ranges += (offset, offset)
-        self.unsettled += 1
+            self._others.append((message.offset, outcome, requeue, reason))
 
     def ack_all(self, taken: list[Message]) -> None:
         """Ack many messages that came one after the other."""
@@ -69,17 +71,29 @@ class Subscription:
             message.ack()
 
     def take_settlements(self) -> list[Settle]:
-        """What to tell the queue, and forget it."""
-        if not self.unsettled:
-            return []
-        gathered, self._ranges = self._ranges, {}
-        self.unsettled = 0
-        settles = []
-        for (outcome, requeue, reason), ranges in gathered.items():
-            for start in range(0, len(ranges), 2 * SETTLE_RANGES_MAX):
-                part = ranges[start : start + 2 * SETTLE_RANGES_MAX]
-                settles.append(Settle(self.number, outcome, part, 0, requeue, reason))
+        """What to tell the queue, as ranges, and forget it."""
+        settles = self._settles(Outcome.ACK, False, "", [self._acked.popleft() for _ in range(len(self._acked))])
+        gathered: dict[tuple[Outcome, bool, str], list[int]] = {}
+        for _ in range(len(self._others)):
+            offset, *how = self._others.popleft()
+            gathered.setdefault(tuple(how), []).append(offset)  # type: ignore[arg-type]
+        for (outcome, requeue, reason), offsets in gathered.items():
+            settles += self._settles(outcome, requeue, reason, offsets)
         return settles
+
+    def _settles(self, outcome: Outcome, requeue: bool, reason: str, offsets: list[int]) -> list[Settle]:
+        ranges: list[int] = []
+        last = -1
+        for offset in offsets:
+            if offset == last + 1:
+                ranges[-1] = offset
+            else:
+                ranges += (offset, offset)
+            last = offset
+        parts = [
+            ranges[start : start + 2 * SETTLE_RANGES_MAX] for start in range(0, len(ranges), 2 * SETTLE_RANGES_MAX)
+        ]
+        return [Settle(self.number, outcome, part, 0, requeue, reason) for part in parts]
 
     def fail(self, error: PosthouseError) -> None:
         """The queue closed the consumer, or is gone."""

@@ -54,7 +54,6 @@ class Pump:
         self._thread: threading.Thread | None = None
         if address.door:
             self._sockets.outbound.connect(DOOR_ROUTE, address.door)
-            self.session.registry_at(0, address.door, _now_ms())
 
     @property
     def is_closed(self) -> bool:

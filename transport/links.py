@@ -207,6 +207,8 @@ class Links:
                 out.append((link.route, link_frames.ack(link)))
                 link.pong = None
                 link.owe_no_ack()
+            # Settling what had waited marks the link again, and all that follows from it has just been said.
+            self._dirty.pop(link, None)
         return out
 
     # ---- sessions ----

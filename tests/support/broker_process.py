@@ -25,7 +25,6 @@ import posthouse
 from tests.support.source_tree import ROOT
 from tests.support.waiting import eventually
 
-PROGRAM: Final = "import sys; from posthouse.cli import main; sys.exit(main(sys.argv[1:]))"
 READY_S: Final = 30.0
 STOP_S: Final = 20.0
 GONE_S: Final = 10.0
@@ -67,7 +66,7 @@ class BrokerProcess:
         with self._log.open("ab") as log:
             self._life_begins_at = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, "serve", "--data", str(self.data), *listen, *self._options],
+                [sys.executable, "-m", "posthouse", "serve", "--data", str(self.data), *listen, *self._options],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -243,7 +242,7 @@ def alive_of(session: int, pids: set[int]) -> list[psutil.Process]:
 def run_command(*arguments: str, within_s: float = READY_S) -> subprocess.CompletedProcess[str]:
     """One `posthouse` command to its end."""
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-m", "posthouse", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
