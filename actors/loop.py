@@ -87,7 +87,7 @@ class Loop:
 
     def _forget(self, actor_id: str) -> None:
         outbound = self._sockets.outbound
-        for name in outbound.names_with_prefix(f"{actor_id}/".encode()):
+        for name in outbound.names_of(actor_id):
             outbound.disconnect(name)
 
     def _send(self, frames: list[tuple[Route, bytes]]) -> None:

@@ -277,6 +277,7 @@ class Broker:
         """
         check_name("queue", queue)
         check_count("prefetch", prefetch, 1, PREFETCH_MAX)
+        _check_types(messages.Consume(0, 0, prefetch, auto_ack, exclusive))
         with self._pump.lock:
             subscription, opened = self._session.subscribe(queue, prefetch, auto_ack=auto_ack, exclusive=exclusive)
         return Consumer(self._pump, subscription, opened, self._timeout_s)
@@ -351,6 +352,7 @@ class Broker:
         return self._finish(actor_of_queue(queue), make, kind, False)
 
     def _finish(self, target: str, make: Callable[[int], Any], kind: Any, is_removal: bool) -> Any:
+        _check_types(make(0))
         with self._pump.lock:
             if self._pump.is_closed:
                 raise InvalidArgument("this connection is closed")
@@ -370,6 +372,14 @@ class Broker:
             raise OutcomeUnknown(
                 f"no answer within {limit_s} s; it may or may not have happened: look before you repeat it"
             )
+
+
+def _check_types(request: messages.Message) -> None:
+    """Refuse here what the broker could not decode: there it would end the session and all that waits in it."""
+    try:
+        messages.decode(messages.encode(request))
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as error:
+        raise InvalidArgument(f"an argument has a wrong type or range: {error}") from error
 
 
 _POLICIES_TO_COME = {

@@ -22,6 +22,7 @@ from posthouse.transport.errors import (
     ActorDown as ActorIsDown,
 )
 from posthouse.transport.errors import (
+    OutcomeUnknown,
     PosthouseError,
     ProtocolViolation,
     Refused,
@@ -149,9 +150,13 @@ class Session:
         """
         call = Call(self._number(), target, make, is_removal)
         self._calls[call.number] = call
+        is_known = self.links.is_open(target)
         link = self._link(target)
         if link.state is State.OPEN:
             self._ask(link, call)
+        elif is_known and link is not self.registry:
+            # That it is in quarantine may have been told before this was asked, and is not told twice.
+            self._locate(target)
         return call
 
     def _ask(self, link: Link, call: Call) -> None:
@@ -266,6 +271,8 @@ class Session:
                 if other is not link:
                     self._locate(other.target)
         queue = _queue_of(link)
+        if queue in self._gotten:
+            self._gotten[queue].open(0)  # Forgets what the session before delivered; there is nothing to ask for.
         for subscription in list(self._subscriptions.values()):
             if subscription.queue == queue and not self._is_being_opened(subscription):
                 self.call(link.target, subscription.open)
@@ -282,9 +289,6 @@ class Session:
             self._fail(link.target, ProtocolViolation(ended.text))
         elif link is not self.registry and self.links.is_open(link.target):
             self._locate(link.target)  # The same life may still be there and only the connection gone.
-        elif ended.code == "unreachable" and link is not self.registry:
-            # It may have been stopped for a while, and nobody announces a life that never ended.
-            self._locate(link.target)
 
     def _lost(self, actor: str, state: str, reason: str) -> None:
         self.links.peer_down(actor, reason)
@@ -308,10 +312,12 @@ class Session:
         if kind == "queue":
             for key in [key for key in self._subscriptions if key[0] == name]:
                 self._subscriptions.pop(key).fail(error)
-        elif isinstance(error, Refused):
+        elif kind == "exchange":
+            # What was on its way when the exchange ended the session over it may be stored or not.
+            known = error if isinstance(error, Refused) else OutcomeUnknown(f"exchange {name!r}: {error}")
             for stream in self._streams.values():
                 if stream.exchange == name:
-                    stream.fail(error)
+                    stream.fail(known)
         link = self.links.open(target)
         if link is not self.registry:
             self.links.close(link)
@@ -351,11 +357,18 @@ class Session:
             self.links.peer_up(actor, generation, DOOR_ROUTE, now_ms)
             return
         route = f"{actor}/{generation}".encode()
+        link = self.links.open(actor)
+        if generation < max(link.generation, link.told_generation):
+            return
         old = self._routes.get(actor)
-        if old is not None and old != route:
-            self.to_disconnect.append(old)
-        self._routes[actor] = route
-        self.to_connect.append((route, endpoint))
+        if old != route:
+            # ZeroMQ aborts the process when a name is connected again right after it was given up, so a life that
+            # was replaced before it was connected is not connected at all.
+            if old is not None:
+                self.to_connect = [waiting for waiting in self.to_connect if waiting[0] != old]
+                self.to_disconnect.append(old)
+            self._routes[actor] = route
+            self.to_connect.append((route, endpoint))
         self.links.peer_up(actor, generation, route, now_ms)
 
     def _send(self, link: Link, message: Message | Batch) -> None:
@@ -373,7 +386,9 @@ class Session:
 
 
 def _queue_of(link: Link) -> str:
-    return link.target.partition(":")[2]
+    """The queue at the other end; "", which no queue is called, where there is something else."""
+    kind, _, name = link.target.partition(":")
+    return name if kind == "queue" else ""
 
 
 def result_of(call: Call, kind: Any) -> Any:

@@ -25,6 +25,7 @@ import posthouse
 from tests.support.source_tree import ROOT
 from tests.support.waiting import eventually
 
+PROGRAM: Final = "import sys; from posthouse.cli import main; sys.exit(main(sys.argv[1:]))"
 READY_S: Final = 30.0
 STOP_S: Final = 20.0
 GONE_S: Final = 10.0
@@ -54,7 +55,7 @@ class BrokerProcess:
         assert process.stdout is not None
         line = _first_line(process)
         words = line.split()
-        assert words and words[0] == "ready", f"it said {line!r} instead of being ready:\n{self.log}"
+        assert words[:1] == ["ready"], f"it said {line!r} instead of being ready:\n{self.log}"
         # The port of the first start is kept, so that clients find a restarted broker where it was.
         self.tcp = next((word for word in words if word.startswith("tcp://")), self.tcp)
         return self

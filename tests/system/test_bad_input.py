@@ -324,38 +324,40 @@ def test_on_a_full_disk_publishers_are_refused_consumers_go_on_and_space_heals_i
     assert can_mount(), "this test mounts a small disk of its own"
     config = short_path / "posthouse.toml"
     config.write_text(f"disk_free_bytes_min = {8 * MIB}\nsegment_bytes_max = {MIB}\n")
-    with small_disk(short_path / "disk", 64 * MIB) as disk:
-        with BrokerProcess(disk.path, "--config", str(config)) as process:
-            broker = process.connect()
-            for name in ("q", "bystander"):
-                broker.declare_queue(name)
-            broker.declare_queue("passing", durable=False)
-            with broker.publisher("") as out:
-                out.send_many([b"%03d" % number * 100 for number in range(500)], "q")
-            generation = process.generation_of("queue:q")
-            disk.fill(leave_bytes=4 * MIB)
+    with (
+        small_disk(short_path / "disk", 64 * MIB) as disk,
+        BrokerProcess(disk.path, "--config", str(config)) as process,
+    ):
+        broker = process.connect()
+        for name in ("q", "bystander"):
+            broker.declare_queue(name)
+        broker.declare_queue("passing", durable=False)
+        with broker.publisher("") as out:
+            out.send_many([b"%03d" % number * 100 for number in range(500)], "q")
+        generation = process.generation_of("queue:q")
+        disk.fill(leave_bytes=4 * MIB)
 
-            error = eventually(lambda: _refusal_of(broker), 10.0, "a publisher is refused")
-            assert error.code == "disk_space_low"
-            out = broker.publisher("")
-            out.send_many([b"x"] * 10, "q")
-            with pytest.raises(PublishError) as caught:
-                out.flush()
-            assert (len(caught.value.refused), caught.value.unknown) == (10, [])
-            before = broker.queue_info("q")
-            assert broker.publish("", b"x", "passing").queues == ["passing"]
-            with broker.consume("q", prefetch=100) as messages:
-                got: list[bytes] = []
-                while len(got) < before.ready:
-                    for message in messages.batch(100, timeout_s=10.0):
-                        got.append(message.body)
-                        message.ack()
-            assert got[:500] == [b"%03d" % number * 100 for number in range(500)]
-            disk.empty()
+        error = eventually(lambda: _refusal_of(broker), 10.0, "a publisher is refused")
+        assert error.code == "disk_space_low"
+        out = broker.publisher("")
+        out.send_many([b"x"] * 10, "q")
+        with pytest.raises(PublishError) as caught:
+            out.flush()
+        assert (len(caught.value.refused), caught.value.unknown) == (10, [])
+        before = broker.queue_info("q")
+        assert broker.publish("", b"x", "passing").queues == ["passing"]
+        with broker.consume("q", prefetch=100) as messages:
+            got: list[bytes] = []
+            while len(got) < before.ready:
+                for message in messages.batch(100, timeout_s=10.0):
+                    got.append(message.body)
+                    message.ack()
+        assert got[:500] == [b"%03d" % number * 100 for number in range(500)]
+        disk.empty()
 
-            eventually(lambda: _refusal_of(broker) is None, 10.0, "a publisher is served again")
-            assert works(broker)
-            assert process.generation_of("queue:q") == generation, "nobody crashed on the way"
+        eventually(lambda: _refusal_of(broker) is None, 10.0, "a publisher is served again")
+        assert works(broker)
+        assert process.generation_of("queue:q") == generation, "nobody crashed on the way"
 
 
 def _refusal_of(broker: posthouse.Broker) -> Refused | None:

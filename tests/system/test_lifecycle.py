@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -93,8 +94,8 @@ def test_a_stop_under_load_loses_nothing_that_was_confirmed(process: BrokerProce
 
     def publish() -> None:
         nonlocal confirmed
-        with pytest.raises((PublishError, Unavailable)):
-            out = process.connect(timeout_s=2.0).publisher("", window=500)
+        out = process.connect(timeout_s=2.0).publisher("", window=500)
+        with contextlib.suppress(PublishError, Unavailable):  # what the end of the broker looks like from here
             while True:
                 for number in range(confirmed, confirmed + 100):
                     out.send(b"%d" % number, "q")
