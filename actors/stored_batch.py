@@ -23,10 +23,10 @@ SLICEABLE_FOOTPRINT_BYTES: Final = 1_280
 class StoredBatch(msgspec.Struct, eq=False, gc=False):
     """Messages `first_offset … last_offset`; message i of the batch has offset `first_offset + i`.
 
-    `raw` is its exact MessagePack, None when the bytes are only in the journal; `size` is its length. `batch`
-    is its decoded form, kept for what may be sliced: of a single message it would be several times the bytes,
-    and decoding those again costs a quarter of a microsecond. `position` is the journal's, None when the batch is in no journal. `live` of its
-    messages are not settled; `live_bytes` is their share of `body_bytes`, exact when all bodies have the
+    `raw` is its exact MessagePack, None when the bytes are only in the journal; `size` is its length. `batch` is its
+    decoded form, kept for what may be sliced: of a single message it would be several times the bytes, and decoding
+    those again costs a quarter of a microsecond. `position` is the journal's, None when the batch is in no journal.
+    `live` of its messages are not settled; `live_bytes` is their share of `body_bytes`, exact when all bodies have the
     same length.
     """
 

@@ -58,11 +58,11 @@ def make_options(given: dict[str, Any]) -> Options | None:
         elif name not in _OPTION_NAMES and name not in _PROPERTY_NAMES:
             raise InvalidArgument(f"publish has no argument {name!r}")
     level = given.get("durability", "sync")
-    if level not in DURABILITIES:
+    if not isinstance(level, str) or level not in DURABILITIES:
         raise InvalidArgument(f"durability is {level!r}; it is one of {', '.join(DURABILITIES)}")
     texts = {name: given.get(name) for name in ("content_type", "reply_to", "dedup_id", *_PROPERTY_NAMES)}
     for name, text in texts.items():
-        if text is not None and (not isinstance(text, str) or not 0 < len(text.encode()) <= DEDUP_ID_BYTES_MAX):
+        if text is not None and not _is_short_text(text):
             raise InvalidArgument(f"{name} is a text of 1 to {DEDUP_ID_BYTES_MAX} bytes, not {text!r}")
     options = Options(
         durability=DURABILITIES[level],
@@ -71,6 +71,13 @@ def make_options(given: dict[str, Any]) -> Options | None:
         dedup_id=texts["dedup_id"],
     )
     return None if options == Options() else options
+
+
+def _is_short_text(text: object) -> bool:
+    try:
+        return isinstance(text, str) and 0 < len(text.encode()) <= DEDUP_ID_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
 
 
 @final

@@ -194,12 +194,12 @@ def test_two_links_meet_through_the_door() -> None:
     for _ in range(4):
         for _, sent in client.flush(0):
             door.from_client(b"connection", sent)
-        for _, sent in door.to_actors:
-            actor.receive("door", sent, 0)
+        for _, passed in door.to_actors:
+            actor.receive("door", passed, 0)
         for _, sent in actor.flush(0):
             door.from_actor(sent)
-        for _, sent in door.to_clients:
-            client.receive("door", sent, 0)
+        for _, passed in door.to_clients:
+            client.receive("door", passed, 0)
         door.to_actors.clear()
         door.to_clients.clear()
     assert client.events == [Opened(link)]

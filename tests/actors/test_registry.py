@@ -208,7 +208,7 @@ def test_news_of_actors_nobody_declared_changes_nothing() -> None:
     world.bench.deliver(world.client, Locate(1, "queue:ghost"))
     world.client.take_heard()
     world.up("queue:ghost")
-    world.bench.notice(control.Down("exchange:", 0, "unknown", ""))
+    world.bench.notice(control.Down("exchange:", 0, "unknown", ""), control.Stop("it is late"))
     assert world.client.take_heard() == []
 
 

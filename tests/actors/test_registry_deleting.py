@@ -129,6 +129,20 @@ def test_a_deletion_by_the_broker_itself_beside_one_by_a_client_is_done_once() -
     assert world.stopped == ["queue:one"]
 
 
+def test_a_deletion_by_the_broker_itself_survives_the_death_of_the_queue() -> None:
+    world = RegistryWorld()
+    owner = world.bench.client("owner", 7)
+    world.get(lambda number: DeclareQueue(number, QueueSpec(name="one", exclusive=True)), peer=owner)
+    world.bench.leave(owner)
+    world.bench.advance(3_000)
+    _asked(world)
+    world.bench.down("queue:one", "restarting", "it died")
+    world.bench.actor("queue:one", 2)
+    _answer(world, 0)
+    world.obey()
+    assert world.stopped == ["queue:one"]
+
+
 def test_a_queue_that_dies_before_it_answers_is_asked_again_in_its_next_life() -> None:
     world = _world()
     _delete(world)

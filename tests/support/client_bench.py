@@ -13,14 +13,29 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.session import REGISTRY, Call, Session
+from posthouse.subscription import Subscription
 from posthouse.transport import wire
 from posthouse.transport.limits import Limits
 from posthouse.transport.links import Identity, Links
-from posthouse.transport.messages import NIL, ActorDown, ActorUp, Failed, Locate, Message, Reply, encode
+from posthouse.transport.messages import (
+    NIL,
+    ActorDown,
+    ActorUp,
+    Consume,
+    Deliver,
+    Failed,
+    ListQueues,
+    Locate,
+    Message,
+    Purge,
+    Reply,
+    encode,
+)
 from posthouse.transport.wire import Kind
-from tests.support.actor_bench import WALL_MS, Peer
+from tests.support.actor_bench import WALL_MS, Peer, batch
 
 LIMITS: Final = Limits(ping_interval_ms=200)
+QUEUE: Final = "queue:q"
 ROUNDS_MAX: Final = 200
 
 
@@ -161,3 +176,32 @@ class ClientBench:
 def raw(value: Any) -> Any:
     """A value as the result of a reply."""
     return msgspec.Raw(encode(value))
+
+
+def ask(bench: ClientBench, target: str = REGISTRY, **wishes: Any) -> Call:
+    call = bench.session.call(target, ListQueues if target == REGISTRY else Purge, **wishes)
+    bench.run()
+    return call
+
+
+def delivery(first_offset: int, *bodies: bytes, attempt: int = 1, consumer: int = 1) -> Deliver:
+    return Deliver(consumer, first_offset, attempt, raw_batch(*bodies))
+
+
+def raw_batch(*bodies: bytes) -> Any:
+    return raw(batch(*bodies))
+
+
+def subscribe(bench: ClientBench, prefetch: int = 10) -> Subscription:
+    """An open consumer of the queue."""
+    if QUEUE not in bench.actors:
+        bench.live(QUEUE)
+    subscription, call = bench.session.subscribe("q", prefetch, auto_ack=False, exclusive=False)
+    assert bench.heard(QUEUE) == [Consume(call.number, subscription.number, prefetch)]
+    bench.reply(QUEUE, call)
+    assert call.is_done
+    return subscription
+
+
+def bodies(subscription: Subscription) -> list[bytes]:
+    return [message.body for message in subscription.ready]

@@ -1,34 +1,23 @@
-"""The client's session: requests, streams and consumers that survive the deaths of those they talk to."""
+"""The client's session: requests and streams that survive the deaths of those they talk to."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from posthouse.session import REGISTRY, Call, result_of
-from posthouse.subscription import Subscription
+from posthouse.session import REGISTRY, result_of
 from posthouse.transport import messages
 from posthouse.transport.errors import ActorDown, OutcomeUnknown, PosthouseError, UnknownExchange, UnknownQueue
 from posthouse.transport.messages import (
     NIL,
     Batch,
-    Cancel,
     Consume,
-    ConsumerCancelled,
-    Deliver,
-    Get,
     ListQueues,
-    Outcome,
     Purge,
     QueueUnused,
     Receipt,
-    Settle,
 )
-from tests.support.actor_bench import batch
-from tests.support.client_bench import ClientBench, raw
+from tests.support.client_bench import QUEUE, ClientBench, ask, subscribe
 
-QUEUE = "queue:q"
 EXCHANGE = "exchange:ex"
 KEY = ("k", NIL, None)
 
@@ -41,42 +30,13 @@ def bench(request: pytest.FixtureRequest) -> ClientBench:
     return made
 
 
-def ask(bench: ClientBench, target: str = REGISTRY, **wishes: Any) -> Call:
-    call = bench.session.call(target, ListQueues if target == REGISTRY else Purge, **wishes)
-    bench.run()
-    return call
-
-
-def delivery(first_offset: int, *bodies: bytes, attempt: int = 1, consumer: int = 1) -> Deliver:
-    return Deliver(consumer, first_offset, attempt, raw_batch(*bodies))
-
-
-def raw_batch(*bodies: bytes) -> Any:
-    return raw(batch(*bodies))
-
-
-def subscribe(bench: ClientBench, prefetch: int = 10) -> Subscription:
-    """An open consumer of the queue."""
-    if QUEUE not in bench.actors:
-        bench.live(QUEUE)
-    subscription, call = bench.session.subscribe("q", prefetch, auto_ack=False, exclusive=False)
-    assert bench.heard(QUEUE) == [Consume(call.number, subscription.number, prefetch)]
-    bench.reply(QUEUE, call)
-    assert call.is_done
-    return subscription
-
-
-def bodies(subscription: Subscription) -> list[bytes]:
-    return [message.body for message in subscription.ready]
-
-
 # ---- requests ----
 
 
 def test_a_request_is_asked_once_and_its_answer_decoded(bench: ClientBench) -> None:
     call = ask(bench)
     assert bench.heard(REGISTRY) == [ListQueues(call.number)]
-    assert not call.is_done
+    assert call.error is None
     bench.reply(REGISTRY, call, [1, 2])
     assert call.is_done
     assert result_of(call, list[int]) == [1, 2]
@@ -159,6 +119,13 @@ def test_a_request_to_a_quarantined_actor_fails_and_its_consumers_wait(bench: Cl
     assert subscription.failure is None
     bench.live(QUEUE)
     assert [type(message) for message in bench.heard(QUEUE)] == [Consume]
+
+
+def test_a_request_made_after_the_quarantine_was_told_fails_too(bench: ClientBench) -> None:
+    subscribe(bench)
+    bench.die(QUEUE, "quarantined", "its journal is corrupt")
+    call = ask(bench, QUEUE)
+    assert isinstance(call.error, ActorDown)
 
 
 def test_bytes_that_are_no_message_end_the_session_with_that_actor(bench: ClientBench) -> None:
@@ -259,125 +226,6 @@ def test_streams_of_an_exchange_that_ends_the_session_are_told_that_the_outcome_
     assert stream.is_quiet
 
 
-# ---- consuming ----
-
-
-def test_a_queue_and_an_exchange_of_the_same_name_are_not_mixed_up(bench: ClientBench) -> None:
-    subscription = subscribe(bench)
-    bench.say(QUEUE, delivery(1, b"a", consumer=subscription.number))
-    bench.live("exchange:q")
-    stream = bench.session.stream("q")
-    stream.add(b"x", KEY)
-    stream.close_batch()
-    assert [type(message) for message in bench.heard("exchange:q")] == [Batch]
-    assert bodies(subscription) == [b"a"]
-    bench.die("exchange:q", "unknown", "")
-    assert subscription.failure is None
-
-
-def test_deliveries_reach_their_consumer_and_settlements_go_back_as_ranges(bench: ClientBench) -> None:
-    subscription = subscribe(bench)
-    bench.say(QUEUE, delivery(1, b"a", b"b", b"c", consumer=subscription.number), delivery(9, b"?", consumer=99))
-    assert bodies(subscription) == [b"a", b"b", b"c"]
-    while subscription.ready:
-        subscription.ready.popleft().ack()
-    assert bench.heard(QUEUE) == [Settle(subscription.number, Outcome.ACK, [1, 3], 0, False)]
-
-
-def test_a_consumer_is_opened_again_in_the_next_life_and_old_messages_count_for_nothing(bench: ClientBench) -> None:
-    subscription = subscribe(bench)
-    bench.say(QUEUE, delivery(1, b"a", b"b", consumer=subscription.number))
-    held = subscription.ready.popleft()
-    bench.die(QUEUE)
-    bench.live(QUEUE)
-    (consume,) = bench.heard(QUEUE)
-    assert isinstance(consume, Consume)
-    assert consume.consumer == subscription.number
-    assert bodies(subscription) == []
-    held.ack()
-    assert bench.heard(QUEUE) == []
-    bench.say(QUEUE, delivery(1, b"a", attempt=2, consumer=subscription.number))
-    again = subscription.ready.popleft()
-    assert again.redelivered
-    again.ack()
-    assert bench.heard(QUEUE) == [Settle(subscription.number, Outcome.ACK, [1, 1], 0, False)]
-
-
-def test_a_consumer_is_opened_again_when_only_the_connection_broke(bench: ClientBench) -> None:
-    subscription = subscribe(bench)
-    bench.cut(QUEUE)
-    if bench.is_behind_door:
-        bench.session.registry_at(0, "memory://registry", bench.now_ms)
-    bench.advance(2_000)
-    opened = [message for message in bench.heard(QUEUE) if isinstance(message, Consume)]
-    assert [consume.consumer for consume in opened] == [subscription.number]
-
-
-def test_a_consumer_that_is_being_opened_is_asked_for_once(bench: ClientBench) -> None:
-    subscription, _ = bench.session.subscribe("q", 5, auto_ack=True, exclusive=True)
-    bench.run()
-    bench.live(QUEUE)
-    assert [type(message) for message in bench.heard(QUEUE)] == [Consume]
-    bench.die(QUEUE)
-    bench.live(QUEUE)
-    (consume,) = bench.heard(QUEUE)
-    assert isinstance(consume, Consume)
-    assert (consume.consumer, consume.auto_ack, consume.exclusive) == (subscription.number, True, True)
-
-
-def test_unsubscribing_settles_first_and_opens_nothing_again(bench: ClientBench) -> None:
-    subscription = subscribe(bench)
-    bench.say(QUEUE, delivery(4, b"a", consumer=subscription.number))
-    subscription.ready.popleft().nack()
-    call = bench.session.unsubscribe(subscription)
-    assert bench.heard(QUEUE) == [
-        Settle(subscription.number, Outcome.NACK, [4, 4], 0, True),
-        Cancel(call.number, subscription.number),
-    ]
-    bench.reply(QUEUE, call)
-    bench.live(QUEUE)
-    assert bench.heard(QUEUE) == []
-
-
-def test_a_cancelled_consumer_and_those_of_a_deleted_queue_fail(bench: ClientBench) -> None:
-    first, second = subscribe(bench), subscribe(bench)
-    bench.say(QUEUE, ConsumerCancelled(first.number, "unknown_queue", "deleted"))
-    bench.say(QUEUE, ConsumerCancelled(first.number, "unknown_queue", "deleted"))
-    assert isinstance(first.failure, UnknownQueue)
-    assert second.failure is None
-    bench.die(QUEUE, "unknown", "deleted")
-    assert isinstance(second.failure, UnknownQueue)
-
-
-def test_single_messages_come_to_the_consumer_zero_and_are_settled_there(bench: ClientBench) -> None:
-    bench.live(QUEUE)
-    getter = bench.session.getter("q", auto_ack=False)
-    assert bench.session.getter("q", auto_ack=False) is getter
-    call = bench.session.call(QUEUE, Get)
-    assert bench.heard(QUEUE) == [Get(call.number)]
-    bench.say(QUEUE, delivery(5, b"a", consumer=0), messages.Reply(call.number, raw(5)))
-    assert result_of(call, int) == 5
-    getter.ready.popleft().ack()
-    assert bench.heard(QUEUE) == [Settle(0, Outcome.ACK, [5, 5], 0, False)]
-    bench.run()
-
-
-def test_a_single_message_of_an_earlier_session_is_forgotten_before_the_request_is_repeated(bench: ClientBench) -> None:
-    bench.live(QUEUE)
-    getter = bench.session.getter("q", auto_ack=False)
-    call = bench.session.call(QUEUE, Get)
-    bench.run()
-    bench.say(QUEUE, delivery(5, b"a", consumer=0))
-    held = getter.ready[0]
-    bench.die(QUEUE)
-    bench.live(QUEUE)
-    assert bench.heard(QUEUE) == [Get(call.number)]
-    bench.say(QUEUE, delivery(5, b"a", attempt=2, consumer=0), messages.Reply(call.number, raw(5)))
-    assert [message.attempt for message in getter.ready] == [2]
-    held.ack()
-    assert bench.heard(QUEUE) == []
-
-
 # ---- ways to the actors ----
 
 
@@ -398,6 +246,19 @@ def test_a_moved_actor_is_reached_at_its_new_place_and_the_old_connection_closed
     bench.live(QUEUE)
     assert set(bench.session.to_connect) == {(b"queue:q/2", "memory://queue:q")}
     assert bench.session.to_disconnect == [b"queue:q/1"]
+
+
+def test_late_news_of_an_earlier_life_change_nothing() -> None:
+    bench = ClientBench()
+    bench.begin()
+    subscribe(bench)
+    bench.live(QUEUE)
+    bench.heard(QUEUE)
+    bench.session.to_connect.clear()
+    bench.session.to_disconnect.clear()
+    bench.say(REGISTRY, messages.ActorUp(QUEUE, 1, "memory://queue:q"))
+    assert (bench.session.to_connect, bench.session.to_disconnect) == ([], [])
+    assert bench.heard(QUEUE) == []
 
 
 def test_news_of_actors_that_nobody_asked_for_are_passed_over(bench: ClientBench) -> None:
