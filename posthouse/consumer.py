@@ -45,7 +45,7 @@ class Consumer:
         subscription = self._subscription
         if not subscription.ready or subscription.unsettled >= self._settle_at:
             self._fetch(self._timeout_s if timeout_s is None else timeout_s)
-        elif subscription.unsettled:
+        elif subscription.has_settlements:
             self._pump.wake_stand_in()
         try:
             return subscription.ready.popleft()

@@ -133,10 +133,10 @@ class Session:
     def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
         """Settlements and everything else that may leave now."""
         for subscription in self._subscriptions.values():
-            if subscription.unsettled:
+            if subscription.has_settlements:
                 self._settle(subscription)
         for subscription in self._gotten.values():
-            if subscription.unsettled:
+            if subscription.has_settlements:
                 self._settle(subscription)
         return self.links.flush(now_ms)
 
@@ -191,7 +191,7 @@ class Session:
     def is_settled(self) -> bool:
         """Nothing published is unconfirmed and nothing waits to be sent."""
         quiet = all(stream.is_quiet and not stream.has_open_batch for stream in self._streams.values())
-        quiet = quiet and not any(one.unsettled for one in (*self._subscriptions.values(), *self._gotten.values()))
+        quiet = quiet and not any(one.has_settlements for one in (*self._subscriptions.values(), *self._gotten.values()))
         return quiet and all(not link.sender.has_backlog for link in self.links.all_opened())
 
     # ---- consuming ----
@@ -206,6 +206,7 @@ class Session:
     def unsubscribe(self, subscription: Subscription) -> Call:
         """Close a consumer after its settlements; what it has not settled returns to the queue."""
         self._settle(subscription)
+        subscription.ready.clear()
         self._subscriptions.pop((subscription.queue, subscription.number), None)
         return self.call(actor_of_queue(subscription.queue), lambda number: Cancel(number, subscription.number))
 

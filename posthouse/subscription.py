@@ -34,18 +34,25 @@ class Subscription:
         # Settling takes no lock although the client's stand-in may gather at the same moment: one end appends, the
         # other takes from the front, and a deque does either in one step. A range that both hands hold would not.
         self._acked: deque[int] = deque()
+        self._acked_ranges: deque[tuple[int, int]] = deque()
         self._others: deque[tuple[int, Outcome, bool, str]] = deque()
 
     @property
+    def has_settlements(self) -> bool:
+        """Something was settled and not yet taken."""
+        return bool(self._acked or self._acked_ranges or self._others)
+
+    @property
     def unsettled(self) -> int:
-        """Settlements that were noted and not yet taken."""
-        return len(self._acked) + len(self._others)
+        """How many settlements wait, about: a range counts as the prefetch, since it is worth sending at once."""
+        return len(self._acked) + len(self._others) + len(self._acked_ranges) * self.prefetch
 
     def open(self, request: int) -> Consume:
         """What to say to the queue when a session opens. Forgets what an earlier session delivered."""
         self.epoch += 1
         self.ready.clear()
         self._acked.clear()
+        self._acked_ranges.clear()
         self._others.clear()
         return Consume(request, self.number, self.prefetch, self.auto_ack, self.exclusive)
 
@@ -66,13 +73,21 @@ class Subscription:
             self._others.append((message.offset, outcome, requeue, reason))
 
     def ack_all(self, taken: list[Message]) -> None:
-        """Ack many messages that came one after the other."""
-        for message in taken:
-            message.ack()
+        """Ack many messages. Those that follow one another, as they mostly do, cost next to nothing."""
+        epoch = self.epoch
+        offsets = [message.offset for message in taken if message.epoch == epoch]
+        if offsets and offsets == list(range(offsets[0], offsets[-1] + 1)):
+            self._acked_ranges.append((offsets[0], offsets[-1]))
+        else:
+            self._acked.extend(offsets)
 
     def take_settlements(self) -> list[Settle]:
         """What to tell the queue, as ranges, and forget it."""
         settles = self._settles(Outcome.ACK, False, "", [self._acked.popleft() for _ in range(len(self._acked))])
+        if self._acked_ranges:
+            ranges = [self._acked_ranges.popleft() for _ in range(len(self._acked_ranges))]
+            flat = [offset for pair in ranges for offset in pair]
+            settles.append(Settle(self.number, Outcome.ACK, flat, 0, False, ""))
         gathered: dict[tuple[Outcome, bool, str], list[int]] = {}
         for _ in range(len(self._others)):
             offset, *how = self._others.popleft()

@@ -34,7 +34,7 @@ def test_no_ack_is_lost_when_two_threads_settle_and_gather() -> None:
     seen: list[int] = []
 
     def gather() -> None:
-        while not is_done.is_set() or subscription.unsettled:
+        while not is_done.is_set() or subscription.has_settlements:
             for settle in subscription.take_settlements():
                 assert settle.outcome == Outcome.ACK
                 for first, last in zip(settle.ranges[::2], settle.ranges[1::2], strict=True):
