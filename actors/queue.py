@@ -61,6 +61,7 @@ COMPACT_RATIO: Final = 4
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
+REGISTRY: Final = "registry"
 DISK_LOOK_MS: Final = 1_000
 
 
@@ -115,6 +116,12 @@ class QueueActor:
 
     def link_opened(self, link: Link) -> None:
         self._sessions[link.session] = link
+        if link.client_name == REGISTRY and not link.is_opener and self._state.reopen():
+            # A registry that had begun to delete this queue died before it journaled the deletion. Its consumers
+            # were told already, so they are gone; not sooner, or what was confirmed meanwhile might go with it.
+            for session, consumer in self._state.consumer_keys():
+                self._state.remove_consumer(session, consumer)
+            self._had_consumer = True
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
         if self._sessions.pop(link.session, None) is not None:
@@ -214,7 +221,7 @@ class QueueActor:
                 context.reply(link, request, msgspec.structs.replace(state.info(), journal_bytes=size))
             case QueueConsumers(request):
                 context.reply(link, request, state.consumers())
-            case PrepareDelete(request, if_unused, if_empty):
+            case PrepareDelete(request, if_unused, if_empty) if link.client_name == REGISTRY:
                 count = state.prepare_delete(if_unused, if_empty)
                 self._cancel_consumers()
                 context.reply(link, request, count)

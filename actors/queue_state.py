@@ -231,6 +231,11 @@ class QueueState:
         self._is_closing = True
         return self._backlog.live
 
+    def reopen(self) -> bool:
+        """Whoever asked for `prepare_delete` died before it went on: take work again. True if that was so."""
+        was_closing, self._is_closing = self._is_closing, False
+        return was_closing
+
     def info(self) -> QueueInfo:
         """The counts. `state` and `journal_bytes` are the shell's to fill in."""
         return queue_view.queue_info(self._spec, self._contents, self._consumers)
