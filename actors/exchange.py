@@ -24,6 +24,7 @@ from posthouse.transport.errors import (
     ProtocolViolation,
     Refused,
     Unavailable,
+    UnknownExchange,
     Unroutable,
 )
 from posthouse.transport.limits import DEDUP_ID_BYTES_MAX
@@ -167,7 +168,10 @@ class ExchangeActor:
         _check_readable(batch)
         if batch.exchange != self._name:
             raise InvalidArgument(f"this is exchange {self._name!r}, the message is for {batch.exchange!r}")
-        if self._topology.exchanges[self._name].internal:
+        spec = self._topology.exchanges.get(self._name)
+        if spec is None:
+            raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
+        if spec.internal:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
         route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:
