@@ -157,7 +157,7 @@ class QueueActor:
 
     def _store(self, link: Link, batch: Batch, raw: msgspec.Raw) -> None:
         try:
-            if self._is_disk_low and durability_of(batch) > Durability.MEMORY:
+            if self._is_disk_low and durability_of(batch) > Durability.MEMORY and not self._state.has_seen(batch):
                 minimum = self._limits.disk_free_bytes_min
                 raise DiskSpaceLow(f"the broker's disk has less than {minimum} bytes free; make room or consume")
             result = self._state.store(batch, memoryview(raw), self._context.wall_ms)
@@ -248,9 +248,11 @@ class QueueActor:
 
     def _dispatch(self) -> None:
         state = self._state
+        # A paused consumer is not in line: were it the only one, nobody but this would ever let it go on.
+        if self._congested or state.can_dispatch:
+            self._watch_congestion()
         if not state.can_dispatch:
             return
-        self._watch_congestion()
         deliveries = state.dispatch()
         if deliveries:
             self._deliver(deliveries)

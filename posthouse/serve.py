@@ -46,8 +46,11 @@ from posthouse.transport.sockets import Sockets
 JOURNAL_LOCK_WAIT_S: Final = 5.0
 """After a kill of everything, the last holders of a journal die within milliseconds of the supervisor."""
 
-FEW: Final = RestartIntensity(max_restarts=10, period_s=60.0)
-MANY: Final = RestartIntensity(max_restarts=20, period_s=60.0)
+FEW: Final = RestartIntensity(max_restarts=20, period_s=10.0)
+"""Of the registry: a loop of crashes takes milliseconds a turn and gets there at once; kills by hand hardly do."""
+
+MANY: Final = RestartIntensity(max_restarts=10, period_s=5.0)
+"""Of each queue, exchange and door: crashes in a row, none of which left it up for five seconds."""
 
 
 def serve(config: Config, *, out: Callable[[str], None] = print) -> int:

@@ -220,6 +220,20 @@ def test_a_backlog_larger_than_the_memory_limit_stays_on_the_disk_and_comes_out_
     assert rss_of(queue) - before < 150 * MIB
 
 
+def test_a_consumer_that_fell_behind_goes_on_when_it_has_caught_up(
+    process: BrokerProcess, broker: posthouse.Broker
+) -> None:
+    with broker.publisher("") as out:
+        for _ in range(300):
+            out.send_many([b"x" * 10_000] * 100, "q")
+    got = 0
+    with process.connect().consume("q", auto_ack=True, prefetch=1_000) as messages:
+        while got < 30_000:
+            batch = messages.batch(1_000, timeout_s=10.0)
+            assert batch, f"{got} of 30000 came, and then nothing more"
+            got += len(batch)
+
+
 def test_a_queue_that_was_stopped_for_a_while_serves_its_old_clients_again(
     process: BrokerProcess, broker: posthouse.Broker
 ) -> None:
