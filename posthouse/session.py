@@ -191,7 +191,8 @@ class Session:
     def is_settled(self) -> bool:
         """Nothing published is unconfirmed and nothing waits to be sent."""
         quiet = all(stream.is_quiet and not stream.has_open_batch for stream in self._streams.values())
-        quiet = quiet and not any(one.has_settlements for one in (*self._subscriptions.values(), *self._gotten.values()))
+        settling = (*self._subscriptions.values(), *self._gotten.values())
+        quiet = quiet and not any(one.has_settlements for one in settling)
         return quiet and all(not link.sender.has_backlog for link in self.links.all_opened())
 
     # ---- consuming ----

@@ -139,8 +139,11 @@ class Stream:
             if not later:
                 break
             next_seq = min(later)
-        for number in [number for number in self.waiters if receipt.first_seq <= number < end]:
-            self.waiters[number] = self.waiters[number] or receipt
+        waiters = self.waiters
+        numbers = range(receipt.first_seq, end)
+        for number in numbers if len(numbers) < len(waiters) else list(waiters):
+            if number in numbers and number in waiters:
+                waiters[number] = waiters[number] or receipt
 
     def _decide(self, first_seq: int, receipt: Receipt) -> int:
         count, size = self._unconfirmed.pop(first_seq)

@@ -63,6 +63,16 @@ class Subscription:
         shared = Slice(batch, delivery.first_offset, delivery.attempt, self.epoch)
         self.ready.extend(shared.messages(None if self.auto_ack else self))
 
+    def take(self, offset: int) -> Message | None:
+        """The message that answers a `get`. One before it answers a `get` nobody waits for any more: it goes back."""
+        while self.ready:
+            message = self.ready.popleft()
+            if message.offset == offset:
+                return message
+            if not self.auto_ack:
+                message.nack()
+        return None
+
     def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
         """Note a settlement; `take_settlements` gathers them. From any thread."""
         if message.epoch != self.epoch:

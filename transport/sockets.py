@@ -73,6 +73,11 @@ class Sockets:
         """Let `wait` also end when this file descriptor can be read."""
         self._poller.register(fd, zmq.POLLIN)
 
+    @property
+    def descriptors(self) -> list[int]:
+        """File descriptors that can be read when something may have come; edge-triggered, as ZeroMQ's are."""
+        return [source.fileno() for source, _ in self._poller.sockets]
+
     def wait(self, timeout_ms: int) -> None:
         """Return when something can be read, or after the time."""
         self._readable = {source for source, _ in self._poller.poll(timeout_ms)}

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
 
 from posthouse.address import Address
 from posthouse.broker_file import NAME, BrokerFile
-from posthouse.client import Broker
 from posthouse.receipt import PublishReceipt
-from posthouse.status import gather_status
+from posthouse.status import make_status
 from posthouse.transport.messages import Durability, ExchangeSpec, QueueInfo, Receipt
-from tests.support.recording_broker import RecordingBroker
 
 
 @pytest.mark.parametrize(
@@ -27,20 +25,14 @@ def test_a_receipt_names_its_queues_in_order_and_the_level_reached(level: Durabi
     assert (found.held, found.scheduled_id) == (False, None)
 
 
-def _broker(*states: str) -> Broker:
-    broker = RecordingBroker()
-    broker.answers = {
-        "tree": [
-            {"id": f"actor {n}", "state": state, "restarts": n, "rss_bytes": 10} for n, state in enumerate(states)
-        ],
-        "queues": [QueueInfo(name="a", ready=1, unacked=2, consumers=3), QueueInfo(name="b", ready=10)],
-        "exchanges": [ExchangeSpec(name="", kind="direct")],
-    }
-    return cast("Broker", broker)
+def _status(address: Address, *states: str) -> dict[str, Any]:
+    tree = [{"id": f"actor {n}", "state": state, "restarts": n, "rss_bytes": 10} for n, state in enumerate(states)]
+    queues = [QueueInfo(name="a", ready=1, unacked=2, consumers=3), QueueInfo(name="b", ready=10)]
+    return make_status(address, tree, queues, [ExchangeSpec(name="", kind="direct")])
 
 
 def test_a_broker_is_healthy_when_every_actor_is_up() -> None:
-    found = gather_status(_broker("up", "up"), Address(door="tcp://127.0.0.1:5670"))
+    found = _status(Address(door="tcp://127.0.0.1:5670"), "up", "up")
     assert found == {
         "healthy": True,
         "address": "tcp://127.0.0.1:5670",
@@ -58,7 +50,7 @@ def test_a_broker_is_healthy_when_every_actor_is_up() -> None:
 
 
 def test_an_actor_that_is_not_up_is_named_and_one_in_quarantine_twice() -> None:
-    found = gather_status(_broker("up", "restarting", "quarantined"), Address(door="tcp://127.0.0.1:5670"))
+    found = _status(Address(door="tcp://127.0.0.1:5670"), "up", "restarting", "quarantined")
     assert (found["healthy"], found["not_up"], found["quarantined"]) == (False, ["actor 1", "actor 2"], ["actor 2"])
 
 
@@ -66,6 +58,6 @@ def test_on_the_same_machine_the_process_is_told_too(tmp_path: Path) -> None:
     told: dict[str, Any] = {"pid": os.getpid(), "version": "0.1", "data": str(tmp_path), "listen": ""}
     file = BrokerFile(registry="ipc:///r", generation=1, started_at=0.0, **told)
     (tmp_path / NAME).write_bytes(msgspec.json.encode(file))
-    found = gather_status(_broker("up"), Address(directory=str(tmp_path)))
+    found = _status(Address(directory=str(tmp_path)), "up")
     assert {name: found[name] for name in told} == told
     assert found["uptime_s"] > 0

@@ -98,3 +98,15 @@ def test_a_failure_is_kept_and_what_was_not_taken_is_forgotten() -> None:
     subscription.fail(error)
     assert subscription.failure is error
     assert len(subscription.ready) == 0
+
+
+def test_a_get_takes_its_own_message_and_gives_back_one_that_came_too_late_for_an_earlier_get() -> None:
+    subscription = Subscription("q", 0, 1, auto_ack=False, exclusive=False)
+    for offset in (4, 9):
+        subscription.deliver(delivery(offset, b"x"))
+    found = subscription.take(9)
+    assert found is not None
+    assert found.offset == 9
+    (returned,) = subscription.take_settlements()
+    assert (returned.outcome, returned.ranges, returned.requeue) == (Outcome.NACK, [4, 4], True)
+    assert subscription.take(9) is None
