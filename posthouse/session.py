@@ -18,9 +18,7 @@ import msgspec
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
-from posthouse.transport.errors import (
-    ActorDown as ActorIsDown,
-)
+from posthouse.transport.errors import ActorDown as ActorIsDown
 from posthouse.transport.errors import (
     OutcomeUnknown,
     PosthouseError,
