@@ -81,8 +81,9 @@ class Connecting:
         pump = Pump(self._address, self._name)
         wire = Wire(pump, asyncio.get_running_loop())
         try:
-            pump.look_for_broker()
+            pump.look_first()
             if not await wire.wait_until(lambda: pump.is_connected, wire.now() + self._timeout_s):
+                pump.look_for_broker()
                 raise BrokerNotRunning(f"no broker answered at {self._address} within {self._timeout_s} s")
         except BaseException:
             await wire.close()

@@ -35,15 +35,17 @@ def connect(address: str | None = None, *, timeout_s: float = 10.0, data: str | 
     """Connect to a broker: this user's on this machine, `tcp://host:port`, or `ipc:///data/directory`.
 
     `timeout_s` is the default deadline of every call, in seconds. `name` is shown in `posthouse consumers`.
-    Raises BrokerNotRunning when nobody answers in time, InvalidArgument for an address of another form.
+    Raises BrokerNotRunning when nobody answers in time, and at once where no broker has been since the last one was
+    stopped; InvalidArgument for an address of another form.
     """
     timeout_s = check_seconds("timeout_s", timeout_s)
     where = parse_address(address if data is None else f"ipc://{os.path.abspath(data)}", default_data_directory())
     pump = Pump(where, name or f"{socket.gethostname()}:{os.getpid()}")
     try:
         with pump.lock:
-            pump.look_for_broker()
+            pump.look_first()
             if not pump.wait_until(lambda: pump.is_connected, time.monotonic() + timeout_s):
+                pump.look_for_broker()
                 raise BrokerNotRunning(f"no broker answered at {where} within {timeout_s} s")
     except BaseException:
         pump.close()

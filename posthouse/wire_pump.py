@@ -77,6 +77,18 @@ class Pump:
             self._known = (found.generation, found.registry)
             self.session.registry_at(found.generation, found.registry, _now_ms())
 
+    def look_first(self) -> None:
+        """Look for the first time. Raises BrokerNotRunning when there is none to be expected.
+
+        One that took its leave, or was never there, is not. One that died without a word may be on its way back, and
+        the caller's deadline decides how long to wait for it.
+        """
+        try:
+            self.look_for_broker()
+        except BrokerNotRunning:
+            if not broker_file.exists(self.address.directory):
+                raise
+
     def turn(self, wait_ms: int) -> None:
         """Send what may leave, wait until something comes or the time is over, take it in."""
         self._send()
