@@ -84,7 +84,6 @@ class QueueActor:
         self._context = context
         self._spec = spec
         self._limits = limits
-        self._memory_bytes_max = limits.memory_bytes_max
         self._state = QueueState(spec)
         self._sessions: dict[int, Link] = {}
         self._congested: set[int] = set()
@@ -102,8 +101,8 @@ class QueueActor:
         for records in self._context.journal.replay_chunks():
             for record in records:
                 replay.record(record.position, record.kind, record.payload)
-            if self._state.bytes_in_memory > self._memory_bytes_max:
-                self._state.shed(self._memory_bytes_max)
+            if self._state.bytes_in_memory > self._limits.memory_bytes_max:
+                self._state.shed(self._limits.memory_bytes_max)
 
     def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
         link = arrived.link
@@ -151,7 +150,7 @@ class QueueActor:
         if self._spec.durable:
             if self._context.journal.segment_is_full:
                 self._rotate()
-            self._state.shed(self._memory_bytes_max)
+            self._state.shed(self._limits.memory_bytes_max)
 
     # ---- messages in ----
 

@@ -39,7 +39,7 @@ from posthouse.supervisor.disk import RealDisk
 from posthouse.supervisor.effects import Event, EventKind
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
-from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked, Refused
+from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked
 from posthouse.transport.messages import QueueSpec
 from posthouse.transport.sockets import Sockets
 
@@ -229,6 +229,3 @@ class Broker:
             started_at=self._started_at,
         )
         replace_file(self._broker_file, msgspec.json.encode(file))
-
-
-__all__ = ["Broker", "Refused", "serve"]

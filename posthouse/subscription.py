@@ -96,8 +96,7 @@ class Subscription:
         settles = self._settles(Outcome.ACK, False, "", [self._acked.popleft() for _ in range(len(self._acked))])
         if self._acked_ranges:
             ranges = [self._acked_ranges.popleft() for _ in range(len(self._acked_ranges))]
-            flat = [offset for pair in ranges for offset in pair]
-            settles.append(Settle(self.number, Outcome.ACK, flat, 0, False, ""))
+            settles += self._in_parts(Outcome.ACK, False, "", [offset for pair in ranges for offset in pair])
         gathered: dict[tuple[Outcome, bool, str], list[int]] = {}
         for _ in range(len(self._others)):
             offset, *how = self._others.popleft()
@@ -115,9 +114,11 @@ class Subscription:
             else:
                 ranges += (offset, offset)
             last = offset
-        parts = [
-            ranges[start : start + 2 * SETTLE_RANGES_MAX] for start in range(0, len(ranges), 2 * SETTLE_RANGES_MAX)
-        ]
+        return self._in_parts(outcome, requeue, reason, ranges)
+
+    def _in_parts(self, outcome: Outcome, requeue: bool, reason: str, ranges: list[int]) -> list[Settle]:
+        step = 2 * SETTLE_RANGES_MAX
+        parts = [ranges[start : start + step] for start in range(0, len(ranges), step)]
         return [Settle(self.number, outcome, part, 0, requeue, reason) for part in parts]
 
     def fail(self, error: PosthouseError) -> None:

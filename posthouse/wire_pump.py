@@ -21,6 +21,7 @@ from posthouse.address import Address
 from posthouse.session import DOOR_ROUTE, Session
 from posthouse.transport.errors import BrokerNotRunning, OutcomeUnknown, Unavailable
 from posthouse.transport.limits import Limits
+from posthouse.transport.session import State
 from posthouse.transport.sockets import Sent, Sockets
 
 FRAMES_PER_ROUND_MAX: Final = 256
@@ -62,11 +63,11 @@ class Pump:
     @property
     def is_connected(self) -> bool:
         """The registry answers."""
-        return self.session.registry.state.value == "open"
+        return self.session.registry.state is State.OPEN
 
     def look_for_broker(self) -> None:
         """Read where the registry lives. Raises BrokerNotRunning when nobody says that one does."""
-        is_lost = self.session.registry.state.value == "closed"
+        is_lost = self.session.registry.state is State.CLOSED
         if self.address.door:
             if is_lost:
                 self.session.registry_at(0, self.address.door, _now_ms())
