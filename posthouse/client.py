@@ -19,6 +19,8 @@ from posthouse.address import parse_address
 from posthouse.arguments import check_count, check_seconds
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
+from posthouse.delay_times import due_of_options
+from posthouse.delayed import Delayed
 from posthouse.message import Message
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
 from posthouse.receipt import PublishReceipt
@@ -42,7 +44,7 @@ from posthouse.transport.messages import (
     QueueInfo,
     QueueSpec,
 )
-from posthouse.transport.names import actor_of_queue, check_headers, check_name, check_routing_key
+from posthouse.transport.names import DELAY, actor_of_queue, check_headers, check_name, check_routing_key
 from posthouse.wire_pump import Pump
 
 
@@ -75,6 +77,7 @@ class Broker:
         self._session = pump.session
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
+        self.delayed = Delayed(lambda make, kind, is_removal: self._finish(DELAY, make, kind, is_removal))
 
     # ---- topology ----
 
@@ -236,15 +239,20 @@ class Broker:
     ) -> PublishReceipt:
         """Publish one message and wait until every queue it reached has it. Exchange "" routes by queue name.
 
-        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id.
+        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id;
+        delay_s (seconds) or deliver_at (a datetime with a zone) to publish it later, schedule_key to name it meanwhile:
+        another one of the same key takes its place.
         Raises Unroutable, UnknownExchange, InvalidArgument; OutcomeUnknown when the deadline passes.
         """
         data = check_body(body, self._session.limits)
+        due_ms = due_of_options(options, time.time_ns()) if options else 0
         key = make_key(routing_key, headers, options)
         with self._pump.lock:
             stream = self._stream(exchange)
             stream.close_batch()
             number = stream.add(data, key)
+            if due_ms:
+                stream.schedule(due_ms)
             if options.get("message_id") or options.get("correlation_id"):
                 stream.describe(options.get("message_id"), options.get("correlation_id"))
             stream.waiters[number] = None

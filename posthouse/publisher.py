@@ -9,6 +9,7 @@ from typing import Any, Final, Self, final
 import msgspec
 
 from posthouse.arguments import check_count
+from posthouse.delay_times import due_after, due_of_options
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
@@ -23,8 +24,9 @@ WINDOW_MAX: Final = 1 << 20
 WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 """What a publisher keeps unconfirmed at most, whatever its window of messages."""
 
-_OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority")
-_NOT_YET: Final = ("delay_s", "deliver_at", "schedule_key", "ttl_s", "priority")
+_DELAY_NAMES: Final = ("delay_s", "deliver_at", "schedule_key")
+_OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority", *_DELAY_NAMES)
+_NOT_YET: Final = ("ttl_s", "priority")
 _PROPERTY_NAMES: Final = ("message_id", "correlation_id")
 
 
@@ -69,8 +71,15 @@ def make_options(given: dict[str, Any]) -> Options | None:
         content_type=texts["content_type"],
         reply_to=texts["reply_to"],
         dedup_id=texts["dedup_id"],
+        deliver_at_ms=0 if given.get("delay_s") is not None or given.get("deliver_at") is not None else None,
+        schedule_key=given.get("schedule_key"),
     )
     return None if options == Options() else options
+
+
+def _is_alone(options: Options) -> bool:
+    """Such a message travels in a batch of its own."""
+    return options.dedup_id is not None or options.schedule_key is not None
 
 
 @final
@@ -98,14 +107,17 @@ class Publisher:
         if type(body) is not bytes or len(body) > self._pump.session.limits.body_bytes_max:
             body = check_body(body, self._pump.session.limits)
         stream = self._stream
+        due_ms = due_of_options(options, time.time_ns()) if options else 0
         with self._lock:
             if headers is not None or options or routing_key != self._last[0] or self._last[1] is not None:
                 self._key = make_key(routing_key, headers, options)
                 self._last = (routing_key, headers or options or None, None)
             number = stream.add(body, self._key)
+            if due_ms:
+                stream.schedule(due_ms)
             if options and (options.get("message_id") or options.get("correlation_id")):
                 stream.describe(options.get("message_id"), options.get("correlation_id"))
-            if stream.is_full or stream.is_quiet or (self._key[2] is not None and self._key[2].dedup_id):
+            if stream.is_full or stream.is_quiet or (self._key[2] is not None and _is_alone(self._key[2])):
                 self._close_batch()
             elif not stream.has_been_left:
                 self._leave()
@@ -120,7 +132,22 @@ class Publisher:
         headers: dict[str, Any] | None = None,
         **options: Any,
     ) -> int:
-        """Take many messages that share all but the body; returns the number of the last. Cheaper than `send`."""
+        """Take many messages that share all but the body; returns the number of the last. Cheaper than `send`.
+
+        `delay_s` may be a list with the delay of each.
+        """
+        now_ns = time.time_ns()
+        delays = options.get("delay_s")
+        due: list[int] | None = None
+        if isinstance(delays, list | tuple):
+            if len(delays) != len(bodies):
+                raise InvalidArgument(f"{len(delays)} delays come with {len(bodies)} messages")
+            due = [due_after(delay_s, now_ns) for delay_s in delays]
+            options["delay_s"] = 1 if due else None
+        elif options and (shared := due_of_options(options, now_ns)):
+            due = [shared] * len(bodies)
+        if options.get("schedule_key") is not None and len(bodies) > 1:
+            raise InvalidArgument(f"{len(bodies)} messages share a schedule_key, and each would take the other's place")
         limits = self._pump.session.limits
         checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
         if checked and max(map(len, checked)) > limits.body_bytes_max:
@@ -130,7 +157,8 @@ class Publisher:
             self._last = ("", self, None)
             self._key = key
             for start in range(0, len(checked), 1_000):
-                self._stream.add_many(checked[start : start + 1_000], key)
+                part = None if due is None else due[start : start + 1_000]
+                self._stream.add_many(checked[start : start + 1_000], key, part)
                 self._close_batch()
             return self._stream.next_seq - 1
 

@@ -45,12 +45,12 @@ from posthouse.transport.messages import (
     Receipt,
     Reply,
 )
-from posthouse.transport.names import actor_of_exchange, actor_of_queue
+from posthouse.transport.names import DELAY, actor_of_exchange, actor_of_queue
 from posthouse.transport.session import State
 
 REGISTRY: Final = "registry"
 DOOR_ROUTE: Final = b"door"
-_NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding")
+_NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding", "unknown_delayed")
 TICK_MS: Final = 100
 
 
@@ -291,6 +291,8 @@ class Session:
         kind, _, name = actor.partition(":")
         if kind == "queue":
             self._fail(actor, UnknownQueue(f"there is no queue {name!r}"))
+        elif kind == DELAY:
+            self._fail(actor, Refused("this broker has no delay scheduler; it is of an older version"))
         else:
             self._fail(actor, UnknownExchange(f"there is no exchange {name!r}"))
 

@@ -11,6 +11,7 @@ from typing import Any, Final, final
 
 import msgspec
 
+from posthouse.transport import messages_delay
 from posthouse.transport.descriptions import (
     BindingSpec as BindingSpec,
 )  # fmt: skip
@@ -50,7 +51,8 @@ class Batch(_Message, frozen=True, tag=1):
 
     Message i has sequence number `first_seq + i` of `stream`. `lengths` is an array of u32, little endian, one per
     message; `bodies` is the bodies one after the other; `properties`, when there, is a MessagePack array with one
-    `[message_id, correlation_id]` or nil per message. `headers` is a MessagePack map or nil.
+    `[message_id, correlation_id]` or nil per message. `headers` is a MessagePack map or nil. `due` goes with the option
+    `deliver_at_ms` 0: one u64, little endian, per message, milliseconds since 1970.
     """
 
     exchange: str
@@ -64,11 +66,12 @@ class Batch(_Message, frozen=True, tag=1):
     bodies: memoryview
     properties: memoryview | None = None
     options: Options | None = None
+    due: memoryview | None = None
 
 
 @final
 class Receipt(_Message, frozen=True, tag=2):
-    """The fate of a range of one stream: `code` is None when every queue in `queues` holds it."""
+    """The fate of a range of a stream; `code` None: `queues` hold it, or the scheduler, from `scheduled_id` on."""
 
     stream: int
     first_seq: int
@@ -78,6 +81,7 @@ class Receipt(_Message, frozen=True, tag=2):
     duplicate: bool = False
     code: str | None = None
     text: str = ""
+    scheduled_id: int = 0
 
 
 @final
@@ -373,6 +377,7 @@ Message = (
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
     | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown
+    | messages_delay.DelayMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")
