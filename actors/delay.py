@@ -40,6 +40,7 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_delay import Scheduled
 from posthouse.transport.names import actor_of_exchange
 
+DEFAULT_EXCHANGE: Final = ""
 HORIZON_MS: Final = 8_192
 """Messages due within this time are lined up, and their bodies fetched."""
 
@@ -281,7 +282,7 @@ class DelayActor:
     def _learn(self, change: TopologyChange) -> None:
         """Which exchanges there are. What is on its way to one that is gone has failed."""
         if change.is_snapshot or self._exchanges is None:
-            self._exchanges = set()
+            self._exchanges = {DEFAULT_EXCHANGE}  # A snapshot does not name it: it is always there.
         self._exchanges.update(spec.name for spec in change.put_exchanges)
         self._exchanges.difference_update(change.drop_exchanges)
         for exchange in [name for name in self._links if name not in self._exchanges]:
