@@ -50,8 +50,11 @@ FETCH_RECORDS_MAX: Final = 8
 """Records read ahead in one round: about a millisecond, so that what is due is not late."""
 
 LEAD_MIN_MS: Final = 10
-LEAD_MAX_MS: Final = 30
+LEAD_MAX_MS: Final = 20
 """What is due within the shorter time is announced, together with all that is due within the longer."""
+
+SETTLED_WORD_MS: Final = 50
+"""What exchanges have settled is journaled this much later at most, together with other things that are."""
 
 RETRY_MS: Final = 5_000
 TRY_AGAIN: Final = frozenset({ActorDown.code, DiskSpaceLow.code, QueueFull.code, "unavailable", "not_done"})
@@ -89,6 +92,8 @@ class DelayActor:
         self._leaving: list[tuple[int, int, Move, bytes]] = []
         self._announced = 0
         self._ended: list[Move] = []
+        self._fired: list[tuple[int, int, int]] = []
+        self._fired_ms = 0
         self._tokens = float(self._burst)
         self._tokens_ms = 0
         self._is_disk_low = False
@@ -147,7 +152,9 @@ class DelayActor:
         self._depart()
         self._finish_moves()
         is_fetching = self._fetch()
-        self._journal.tidy()
+        if self._context.journal.segment_is_full:
+            self._write_fired()
+            self._journal.tidy()
         self._arm(is_fetching)
 
     def _look_at_disk(self) -> None:
@@ -194,6 +201,7 @@ class DelayActor:
         self._tokens -= len(due)
         bodies = self._journal.bodies_of([message_id for message_id, _ in due])
         timed = [(one, max(due_ms, now_ms), body) for (one, due_ms), body in zip(due, bodies, strict=True)]
+        self._write_fired()
         for due_ms, ids, group in grouped(timed):
             leaves_ms = self._context.monotonic_ms + due_ms - now_ms
             new_stream = self._context.random.getrandbits(62) | 1
@@ -214,8 +222,10 @@ class DelayActor:
         heapq.heappush(self._leaving, (leaves_ms, self._announced, move, encoded))
 
     def _depart(self) -> None:
-        leaving = self._leaving
-        while leaving and leaving[0][0] <= self._context.monotonic_ms:
+        leaving, now_ms, wall_ms = self._leaving, self._context.monotonic_ms, self._context.wall_ms
+        while leaving and leaving[0][0] <= now_ms:
+            if leaving[0][0] == now_ms and wall_ms < leaving[0][2].due_ms:
+                break  # Milliseconds of the two clocks do not begin together.
             _, _, move, encoded = heapq.heappop(leaving)
             if self._exchanges is not None and move.exchange not in self._exchanges:
                 self._strand(move)
@@ -232,13 +242,12 @@ class DelayActor:
     def _finish_moves(self) -> None:
         """The exchanges have settled these: journal what became of them. A lost word costs a repetition, no more."""
         ended, self._ended = self._ended, []
-        fired: list[tuple[int, int, int]] = []
         contents = self._state.contents
         for move in ended:
             if contents.moves.get(*move.key) is not move:
                 continue
             if move.refusal is None:
-                fired.append((*move.key, len(move.ids)))
+                self._fired.append((*move.key, len(move.ids)))
                 contents.fired(move)
             elif move.refusal[0] in TRY_AGAIN:
                 due_ms = self._context.wall_ms + RETRY_MS
@@ -249,8 +258,17 @@ class DelayActor:
                 failed = records.Failed(*move.key, *move.refusal)
                 self._context.append(Kind.FAILED, records.encode(failed), is_durable=False)
                 contents.failed(move, *move.refusal)
-        if fired:
-            self._context.append(Kind.FIRED, records.encode(fired), is_durable=False)
+        if not self._fired:
+            self._fired_ms = self._context.monotonic_ms
+        elif self._context.monotonic_ms >= self._fired_ms + SETTLED_WORD_MS:
+            self._write_fired()
+
+    def _write_fired(self) -> None:
+        """Before anything that these messages stood in is let go of, or they would be there again after a crash."""
+        if self._fired:
+            self._context.append(Kind.FIRED, records.encode(self._fired), is_durable=False)
+            self._fired.clear()
+            self._fired_ms = self._context.monotonic_ms
 
     # ---- what comes next ----
 
@@ -274,6 +292,8 @@ class DelayActor:
             waits.append(max(0, self._leaving[0][0] - context.monotonic_ms))
         if is_fetching:
             waits.append(0)
+        if self._fired:
+            waits.append(SETTLED_WORD_MS)
         if waits:
             context.set_timer("due", context.monotonic_ms + min(waits))
 

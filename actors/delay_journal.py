@@ -98,10 +98,8 @@ class DelayJournal:
     # ---- segments ----
 
     def tidy(self) -> None:
-        """Begin a new segment when it is time; let go of those that nothing needs, and empty old ones of the rest."""
+        """Begin a new segment; let go of those that nothing needs, and empty old ones of the rest."""
         journal, state = self._context.journal, self._state
-        if not journal.segment_is_full:
-            return
         journal.commit()
         journal.rotate([(Kind.MARK, records.encode(state.mark()))])
         self._trim()

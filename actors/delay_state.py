@@ -161,7 +161,7 @@ class DelayState:
 
     def next_due(self) -> int:
         """When something is due next, not later than it really is; 0 when nothing waits."""
-        return self._timetable.next_due()
+        return self._timetable.next_due() if self.ledger.waiting else 0
 
     @property
     def has_turn_waiting(self) -> bool:
