@@ -5,23 +5,23 @@ Every nonsense is refused here, before anything is sent. Times round up: a messa
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Final
 
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.limits import DELAY_MS_MAX, SCHEDULE_KEY_BYTES_MAX
+from posthouse.transport.names import shown
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def due_after(delay_s: object, now_ns: int) -> int:
     """Now and so many seconds. Raises InvalidArgument unless it is above 0 and at most a century."""
-    if isinstance(delay_s, bool) or not isinstance(delay_s, int | float) or not math.isfinite(delay_s):
-        raise InvalidArgument(f"delay_s is {delay_s!r}; it is a number of seconds")
-    if not 0 < delay_s <= DELAY_MS_MAX / 1000:
+    if isinstance(delay_s, bool) or not isinstance(delay_s, int | float):
+        raise InvalidArgument(f"delay_s is {shown(delay_s)}; it is a number of seconds")
+    if not 0 < delay_s <= DELAY_MS_MAX / 1000:  # Neither is true of NaN.
         raise InvalidArgument(
-            f"delay_s is {delay_s!r}; it is more than 0 and at most {DELAY_MS_MAX // 1000} seconds, a century. "
+            f"delay_s is {shown(delay_s)}; it is more than 0 and at most {DELAY_MS_MAX // 1000} seconds, a century. "
             "Leave it out to publish now"
         )
     return -(-(now_ns + round(delay_s * 1e9)) // 1_000_000)

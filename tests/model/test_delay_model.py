@@ -99,9 +99,7 @@ class DelayMachine(RuleBasedStateMachine):
     def crash(self, repeats: int) -> None:
         state = self.desk.restart(repeats=repeats)
         assert sorted(move.key for move in state.contents.moves) == sorted(move.key for move in self.moves)
-        self.moves = [
-            found for move in self.moves if (found := state.contents.moves.get(*move.key)) is not None
-        ]
+        self.moves = [found for move in self.moves if (found := state.contents.moves.get(*move.key)) is not None]
 
     @invariant()
     def the_same_is_there(self) -> None:
