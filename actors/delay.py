@@ -44,7 +44,8 @@ DEFAULT_EXCHANGE: Final = ""
 HORIZON_MS: Final = 8_192
 """Messages due within this time are lined up, and their bodies fetched."""
 
-LINE_MESSAGES_MAX: Final = 32_768
+LINE_MESSAGES_MAX: Final = 16_384
+LINE_UP_MAX: Final = 256
 ROUND_MESSAGES_MAX: Final = 2_000
 FETCH_RECORDS_MAX: Final = 8
 """Records read ahead in one round: about a millisecond, so that what is due is not late."""
@@ -94,6 +95,7 @@ class DelayActor:
         self._ended: list[Move] = []
         self._fired: list[tuple[int, int, int]] = []
         self._fired_ms = 0
+        self._line: list[int] = []
         self._tokens = float(self._burst)
         self._tokens_ms = 0
         self._is_disk_low = False
@@ -273,9 +275,21 @@ class DelayActor:
     # ---- what comes next ----
 
     def _fetch(self) -> bool:
-        """Read ahead some bodies of what is near; True when there are more to read."""
-        ids = self._state.line_up(self._context.wall_ms + HORIZON_MS, LINE_MESSAGES_MAX)
-        return self._journal.read_ahead(ids, FETCH_RECORDS_MAX, self._limits.memory_bytes_max)
+        """Line up some of what is near, or read ahead some bodies of the line; True when there is more to do.
+
+        A few in each round, so that what is due meanwhile is not late; and not before half of the line has left, so
+        that many messages of one record are read together.
+        """
+        journal, line = self._journal, self._line
+        if not journal.is_reading_ahead and (line or 2 * self._state.lined_up <= LINE_MESSAGES_MAX):
+            horizon_ms = self._context.wall_ms + HORIZON_MS
+            ids = self._state.line_up(horizon_ms, LINE_UP_MAX, LINE_MESSAGES_MAX)
+            line += ids
+            if len(ids) == LINE_UP_MAX and len(line) < LINE_MESSAGES_MAX:
+                return True
+            journal.begin_to_read(line)
+            line.clear()
+        return journal.read_ahead(FETCH_RECORDS_MAX, self._limits.memory_bytes_max)
 
     def _arm(self, is_fetching: bool) -> None:
         """Come back when something is to be announced, lined up, sent or fetched."""

@@ -16,6 +16,7 @@ from posthouse.actors.delay_ledger import GONE, Place
 from posthouse.actors.delay_records import KeptHead, Kind
 from posthouse.actors.delay_replay import read_batch
 from posthouse.actors.delay_state import DelayState
+from posthouse.actors.timetable import ID_BITS, ID_MASK
 from posthouse.transport.messages import Batch
 
 COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
@@ -37,7 +38,7 @@ class DelayJournal:
         self._context = context
         self._state = state
         self._compact_bytes_min = compact_bytes_min
-        self._ahead: list[tuple[Place, int]] = []
+        self._ahead: list[int] = []
 
     # ---- bodies ----
 
@@ -53,22 +54,29 @@ class DelayJournal:
         """The bodies of messages that are not gone, in this order; nothing changes."""
         return self._read(ids)
 
-    def read_ahead(self, ids: list[int], records_max: int, memory_bytes_max: int) -> bool:
-        """Read bodies of these and of those still to be read, from at most so many records; True when some are left."""
+    @property
+    def is_reading_ahead(self) -> bool:
+        return bool(self._ahead)
+
+    def begin_to_read(self, ids: list[int]) -> None:
+        """The bodies of these are wanted soon; all that are in one record will be read together."""
+        state = self._state
+        wanted = [one for one in ids if one not in state.bodies and state.ledger.due(one) > GONE]
+        self._ahead = sorted([state.ledger.place(one).position << ID_BITS | one for one in wanted], reverse=True)
+
+    def read_ahead(self, records_max: int, memory_bytes_max: int) -> bool:
+        """Read bodies from at most so many records; True when some are left."""
         state, ahead = self._state, self._ahead
-        if ids:
-            ahead += [(state.ledger.place(one), one) for one in ids if one not in state.bodies]
-            ahead.sort(reverse=True)
         for _ in range(records_max):
             if not ahead:
                 break
             if state.bodies.size > memory_bytes_max:
                 ahead.clear()
                 break
-            position = ahead[-1][0].position
+            position = ahead[-1] >> ID_BITS
             wanted: list[int] = []
-            while ahead and ahead[-1][0].position == position:
-                message_id = ahead.pop()[1]
+            while ahead and ahead[-1] >> ID_BITS == position:
+                message_id = ahead.pop() & ID_MASK
                 # Meanwhile it may have been fired, cancelled, put off, or copied forward.
                 if state.ledger.due(message_id) > GONE and state.ledger.place(message_id).position == position:
                     wanted.append(message_id)

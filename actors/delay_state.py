@@ -168,11 +168,15 @@ class DelayState:
         """Something is due that waits for others on their way to the same exchange."""
         return any(self._has_room(number) for number in self._parked)
 
-    def line_up(self, horizon_ms: int, count_max: int) -> list[int]:
-        """The next messages that come near, at most so many; their bodies are wanted soon."""
+    @property
+    def lined_up(self) -> int:
+        """How many stand in the line."""
+        return self._timetable.lined_up
+
+    def line_up(self, horizon_ms: int, count_max: int, line_max: int) -> list[int]:
+        """At most so many of the next messages that come near, while the line has room. Their bodies are wanted."""
         self._timetable.open_until(horizon_ms)
-        room = count_max - self._timetable.lined_up
-        return self._timetable.line_up(count_max) if 2 * room > count_max else []
+        return self._timetable.line_up(min(count_max, line_max - self._timetable.lined_up))
 
     def take_due(self, until_ms: int, count_max: int) -> list[tuple[int, int]]:
         """Take what is due until then as `(id, due)`, oldest first, but for exchanges that have enough on their way."""

@@ -19,7 +19,7 @@ SHIFTS: Final = (25, 21, 17, 13)
 """Widths of the buckets as powers of two, in milliseconds: 9.3 h, 35 min, 131 s, 8.2 s."""
 
 ID_BITS: Final = 48
-_ID_MASK: Final = (1 << ID_BITS) - 1
+ID_MASK: Final = (1 << ID_BITS) - 1
 STALE_MIN: Final = 64
 """Fewer stale entries than these are never worth closing their gaps."""
 
@@ -114,14 +114,19 @@ class Timetable:
         """Bring everything due up to the horizon, and whatever shares its last bucket, into the heap."""
         if horizon_ms >> SHIFTS[-1] < self._levels[-1].opened:
             return
-        for level in self._levels:
+        for level, below in zip(self._levels, (*self._levels[1:], None), strict=True):
             opened = (horizon_ms >> level.shift) + 1
             if opened > level.opened:
                 level.opened = opened
                 for bucket in level.pop_below(opened):
-                    for due, message_id in zip(bucket.dues, bucket.ids, strict=True):
-                        if self._is_current(message_id, due):
-                            self.add(message_id, due)
+                    if below is None:
+                        # In one go: a hundred thousand entries pushed one by one would hold up what is due meanwhile.
+                        pairs = zip(bucket.dues, bucket.ids, strict=True)
+                        self._head += [due << ID_BITS | message_id for due, message_id in pairs]
+                        heapq.heapify(self._head)
+                    else:
+                        for due, message_id in zip(bucket.dues, bucket.ids, strict=True):
+                            below.add(due >> below.shift, due, message_id)
 
     def next_near(self) -> int:
         """When the first of the near messages is due; 0 when none is near."""
@@ -130,7 +135,7 @@ class Timetable:
 
     def _first(self, heap: list[int]) -> list[int]:
         """The heap, without stale entries at its top."""
-        while heap and not self._is_current(heap[0] & _ID_MASK, heap[0] >> ID_BITS):
+        while heap and not self._is_current(heap[0] & ID_MASK, heap[0] >> ID_BITS):
             heapq.heappop(heap)
         return heap
 
@@ -155,9 +160,9 @@ class Timetable:
         head = self._head
         while head and len(lined_up) < count_max:
             entry = heapq.heappop(head)
-            if self._is_current(entry & _ID_MASK, entry >> ID_BITS):
+            if self._is_current(entry & ID_MASK, entry >> ID_BITS):
                 heapq.heappush(self._line, entry)
-                lined_up.append(entry & _ID_MASK)
+                lined_up.append(entry & ID_MASK)
         return lined_up
 
     def take_due(self, until_ms: int, count_max: int) -> list[tuple[int, int]]:
@@ -170,7 +175,7 @@ class Timetable:
             if not heap or heap[0] >= limit:
                 break
             entry = heapq.heappop(heap)
-            message_id, due = entry & _ID_MASK, entry >> ID_BITS
+            message_id, due = entry & ID_MASK, entry >> ID_BITS
             if self._is_current(message_id, due):
                 taken.append((message_id, due))
         return taken
@@ -178,7 +183,7 @@ class Timetable:
     def in_order(self) -> Iterator[tuple[int, int]]:
         """All entries as `(id, due)`, earliest first, stale ones too; nothing may change meanwhile."""
         for entry in sorted(self._line + self._head):
-            yield entry & _ID_MASK, entry >> ID_BITS
+            yield entry & ID_MASK, entry >> ID_BITS
         for level in reversed(self._levels):
             for key in sorted(level.keys):
                 bucket = level.buckets[key]

@@ -1,6 +1,6 @@
 """The delay scheduler: how fast it takes in, what a million waiting messages cost, how late it is.
 
-`python -m benchmarks.delay [--quick]`. Messages of 100 bytes, synced before their receipt. *Taking in*: random due times
+`python -m benchmarks.delay [--quick]`. Messages of 100 bytes, synced before their receipt. *Taking in*: random times
 over an hour, from one publisher process; then the scheduler's resident memory, and kill -9 to ready with all of them.
 *Lateness*: from the moment a message is due to the moment its consumer has it, over so many seconds at a steady
 rate, with clocks of one machine. A message that comes before its time fails the run.

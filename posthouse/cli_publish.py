@@ -28,55 +28,61 @@ class Level(StrEnum):
     MEMORY = "memory"
 
 
+Exchange = Annotated[
+    str,
+    typer.Argument(metavar="EXCHANGE", help="'' sends to the queue named by --key.", show_default=False),
+]
+Body = Annotated[
+    str | None,
+    typer.Argument(metavar="BODY|-", help="'-' reads it from standard input.", show_default=False),
+]
+Header = Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)]
+Durability = Annotated[
+    Level | None,
+    typer.Option(metavar="LEVEL", help="How safe when confirmed: sync (default), os, memory.", show_default=False),
+]
+DedupId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Each queue takes the same id only once for ten minutes.")
+]
+Delay = Annotated[
+    float | None,
+    typer.Option(
+        "--delay",
+        "-d",
+        metavar="TIME",
+        parser=parse_duration_s,
+        help="Deliver it later: 5s, 2m, 1h, 1d.",
+        show_default=False,
+    ),
+]
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        "--at", metavar="WHEN", parser=parse_moment, help="Deliver it then: 2027-01-31T09:00:00Z.", show_default=False
+    ),
+]
+ScheduleKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="A name for a delayed message; it replaces one that waits under the same."),
+]
+
+
 @with_broker
 def publish(
     broker: Broker,
-    exchange: Annotated[
-        str,
-        typer.Argument(metavar="EXCHANGE", help="'' sends to the queue named by --key.", show_default=False),
-    ],
-    body: Annotated[
-        str | None,
-        typer.Argument(metavar="BODY|-", help="'-' reads it from standard input.", show_default=False),
-    ] = None,
+    exchange: Exchange,
+    body: Body = None,
     key: Annotated[str, typer.Option("--key", "-k", metavar="KEY", help="The routing key.")] = "",
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)] = None,
+    header: Header = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of standard input is a message.")] = False,
     count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Publish it N times.")] = 1,
-    durability: Annotated[
-        Level | None,
-        typer.Option(metavar="LEVEL", help="How safe when confirmed: sync (default), os, memory.", show_default=False),
-    ] = None,
+    durability: Durability = None,
     content_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Such as application/json.")] = None,
     message_id: Annotated[str | None, typer.Option(metavar="ID", help="An id of your own.")] = None,
-    dedup_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Each queue takes the same id only once for ten minutes.")
-    ] = None,
-    delay: Annotated[
-        float | None,
-        typer.Option(
-            "--delay",
-            "-d",
-            metavar="TIME",
-            parser=parse_duration_s,
-            help="Deliver it so much later: 5s, 200ms, 2m, 1h, 1d.",
-            show_default=False,
-        ),
-    ] = None,
-    at: Annotated[
-        datetime | None,
-        typer.Option(
-            "--at",
-            metavar="WHEN",
-            parser=parse_moment,
-            help="Deliver it then: 2027-01-31T09:00:00Z.",
-            show_default=False,
-        ),
-    ] = None,
-    schedule_key: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="A name for a delayed message; it replaces one that waits under the same."),
-    ] = None,
+    dedup_id: DedupId = None,
+    delay: Delay = None,
+    at: At = None,
+    schedule_key: ScheduleKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
 ) -> None:
     """Publish a message and wait until the broker has it safe.

@@ -70,7 +70,7 @@ class DelayMachine(RuleBasedStateMachine):
         now_ms = NOW_MS + self.now
         state = self.desk.state
         if lines_up:
-            state.line_up(now_ms + 8_192, 16)
+            state.line_up(now_ms + 8_192, 16, 40)
         due = sorted((due, message_id) for message_id, due in self.expected.items() if 0 < due <= now_ms)
         taken = state.take_due(now_ms, count_max)
         assert [(due_ms, message_id) for message_id, due_ms in taken] == due[:count_max]

@@ -140,16 +140,16 @@ def test_an_exchange_with_enough_on_its_way_holds_up_no_other() -> None:
     assert len(taken) == ON_WAY_MAX + 1
     assert taken[-1][0] == 9_001, "the one for the quick exchange"
     move = desk.announce([one for one, _ in taken[:-1]], NOW_MS + 2)
-    assert not state.has_turn_waiting
+    assert [state.has_turn_waiting] == [False]
     assert state.take_due(NOW_MS + 2, 20_000) == []
     assert len(list(state.in_order("slow"))) == 9_000
     assert len(list(state.in_order(None))) == 9_000, "the quick one was taken and is not announced yet"
     state.cancel(state.find(8_500, None))
     desk.fired(move)
-    assert state.has_turn_waiting
+    assert [state.has_turn_waiting] == [True]
     due = [one for one, _ in state.take_due(NOW_MS + 2, 20_000)]
     assert due == [one for one in range(ON_WAY_MAX + 1, 9_001) if one != 8_500]
-    assert not state.has_turn_waiting
+    assert [state.has_turn_waiting] == [False]
 
 
 def test_replay_begins_anywhere_and_resurrects_nothing() -> None:

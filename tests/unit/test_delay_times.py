@@ -64,13 +64,14 @@ def test_a_moment_that_nobody_can_mean_is_refused(moment: Any, says: str) -> Non
 
 def test_a_delay_and_a_moment_exclude_each_other_and_a_key_needs_one() -> None:
     soon = datetime(2027, 1, 31, tzinfo=UTC)
-    for options, says in (
+    wrong: list[tuple[dict[str, object], str]] = [
         ({"delay_s": 1, "deliver_at": soon}, "exclude"),
         ({"schedule_key": "k"}, "delay_s or deliver_at with it"),
         ({"delay_s": 1, "schedule_key": ""}, "1 to 255"),
         ({"delay_s": 1, "schedule_key": 7}, "1 to 255"),
         ({"delay_s": 1, "schedule_key": "é" * 128}, "1 to 255"),
-    ):
+    ]
+    for options, says in wrong:
         with pytest.raises(InvalidArgument, match=says):
             due_of_options(options, NOW_NS)
     assert due_of_options({"dedup_id": "d", "delay_s": None}, NOW_NS) == 0
