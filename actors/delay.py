@@ -69,12 +69,13 @@ DISK_LOOK_MS: Final = 1_000
 class DelayLimits:
     """`fire_per_s_max` bounds the pace at which everything due leaves, above all what became due while nobody was
     there. Bodies beyond `memory_bytes_max` are read when they are due. With less than `disk_free_bytes_min` left on
-    the disk nothing new is taken.
+    the disk nothing new is taken. A journal over `compact_bytes_min` is relieved of old segments in which little waits.
     """
 
     fire_per_s_max: int = 50_000
     memory_bytes_max: int = 32 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
+    compact_bytes_min: int = 64 * 1024 * 1024
 
 
 @final
@@ -85,7 +86,7 @@ class DelayActor:
         self._context = context
         self._limits = limits
         self._state = DelayState()
-        self._journal = DelayJournal(context, self._state)
+        self._journal = DelayJournal(context, self._state, limits.compact_bytes_min)
         self._requests = DelayRequests(context, self._state, self._journal)
         self._registry = context.connect("registry", survives=False)
         self._exchanges: set[str] | None = None
@@ -157,7 +158,7 @@ class DelayActor:
         if self._context.journal.segment_is_full:
             self._write_fired()
             self._journal.tidy()
-        self._arm(is_fetching)
+        self._arm(self._journal.keep_some() or is_fetching)
 
     def _look_at_disk(self) -> None:
         self._is_disk_low = self._context.journal.free_bytes() < self._limits.disk_free_bytes_min

@@ -49,9 +49,6 @@ class DelayContents:
 
     # ---- keys ----
 
-    def key_of(self, message_id: int) -> str | None:
-        return self._key_of.get(message_id)
-
     def name(self, message_id: int, key: str) -> int:
         """A message takes over a key; returns the id of the one that had it and is to go, or 0."""
         before = self.keys.get(key, 0)

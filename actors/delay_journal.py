@@ -6,39 +6,40 @@ is read when it is wanted. Old segments that hold little which still waits are e
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final, final
 
 from posthouse.actors import delay_records as records
 from posthouse.actors.actor import Context
 from posthouse.actors.delay_bodies import Body, Template, kept
-from posthouse.actors.delay_ledger import GONE, Place
+from posthouse.actors.delay_ledger import FIRING, GONE, Place
 from posthouse.actors.delay_records import KeptHead, Kind
 from posthouse.actors.delay_replay import read_batch
 from posthouse.actors.delay_state import DelayState
 from posthouse.actors.timetable import ID_BITS, ID_MASK
 from posthouse.transport.messages import Batch
 
-COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
 COMPACT_RATIO: Final = 4
 """The journal may be this many times as large as what waits in it before that is copied forward."""
 
 KEEP_MESSAGES_MAX: Final = 65_536
-KEEP_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Copied forward at a time."""
+"""Chosen at a time to be copied forward."""
 
-KEPT_MESSAGES_MAX: Final = 1_000
+KEEP_ROUND_MAX: Final = 256
+"""Copied forward in one round: a few milliseconds, so that what is due is not late."""
 
 
 @final
 class DelayJournal:
     """Reads and tidies; the actor itself appends."""
 
-    def __init__(self, context: Context, state: DelayState, compact_bytes_min: int = COMPACT_BYTES_MIN) -> None:
+    def __init__(self, context: Context, state: DelayState, compact_bytes_min: int) -> None:
         self._context = context
         self._state = state
         self._compact_bytes_min = compact_bytes_min
         self._ahead: list[int] = []
+        self._to_keep: list[int] = []
+        self._keep_below = 0
 
     # ---- bodies ----
 
@@ -114,43 +115,43 @@ class DelayJournal:
         size = journal.stats().bytes
         if size > self._compact_bytes_min and size > COMPACT_RATIO * state.live_bytes():
             span = journal.next_position - journal.first_position
-            self._keep_below(journal.first_position + span // 4)
-            journal.commit()
-            self._trim()
+            self._keep_below = journal.first_position + span // 4
+            self._to_keep = list(islice(state.ledger.below(self._keep_below), KEEP_MESSAGES_MAX))
+            self._to_keep.reverse()
 
     def _trim(self) -> None:
         journal = self._context.journal
         lowest = self._state.ledger.lowest_position()
         journal.trim(journal.next_position if lowest is None else lowest)
 
-    def _keep_below(self, position: int) -> None:
-        """Copy forward what waits or has failed and stands below a position of the journal."""
-        ids: list[int] = []
-        for message_id in self._state.ledger.below(position):
-            ids.append(message_id)
-            if len(ids) == KEEP_MESSAGES_MAX:
-                break
-        copied = 0
-        for start in range(0, len(ids), KEPT_MESSAGES_MAX):
-            part = ids[start : start + KEPT_MESSAGES_MAX]
-            groups: dict[tuple[Template, tuple[str, str] | None], tuple[list[int], list[Body]]] = {}
-            for message_id, body in zip(part, self._read(part), strict=True):
-                failure = self._state.contents.failures.get(message_id)
-                group = groups.setdefault((body.template, failure), ([], []))
-                group[0].append(message_id)
-                group[1].append(body)
-            for (template, failure), (members, bodies) in groups.items():
-                copied += self._keep(template, failure, members, bodies)
-            if copied > KEEP_BYTES_MAX:
-                return
+    def keep_some(self) -> bool:
+        """Copy forward some of what was chosen; True when there is more. The last lets the old segments go."""
+        if not self._to_keep:
+            return False
+        ledger = self._state.ledger
+        part: list[int] = []
+        while self._to_keep and len(part) < KEEP_ROUND_MAX:
+            message_id = self._to_keep.pop()
+            if ledger.due(message_id) not in (GONE, FIRING) and ledger.place(message_id).position < self._keep_below:
+                part.append(message_id)
+        groups: dict[tuple[Template, tuple[str, str] | None], tuple[list[int], list[Body]]] = {}
+        for message_id, body in zip(part, self._read(part), strict=True):
+            failure = self._state.contents.failures.get(message_id)
+            group = groups.setdefault((body.template, failure), ([], []))
+            group[0].append(message_id)
+            group[1].append(body)
+        for (template, failure), (members, bodies) in groups.items():
+            self._keep(template, failure, members, bodies)
+        if not self._to_keep:
+            self._context.journal.commit()
+            self._trim()
+        return bool(self._to_keep)
 
-    def _keep(self, template: Template, failure: tuple[str, str] | None, ids: list[int], bodies: list[Body]) -> int:
+    def _keep(self, template: Template, failure: tuple[str, str] | None, ids: list[int], bodies: list[Body]) -> None:
         ledger = self._state.ledger
         dues = [self._state.due_or_failed(message_id) for message_id in ids]
-        raw = kept(bodies)
-        parts = records.encode_kept(KeptHead(ids, dues, failure), raw)
-        position = self._context.journal.append(Kind.KEPT, *parts)
+        parts = records.encode_kept(KeptHead(ids, dues, failure), kept(bodies))
+        position = self._context.append(Kind.KEPT, *parts, is_durable=False)
         number = ledger.exchange_number(template.exchange)
         for index, message_id in enumerate(ids):
             ledger.put(message_id, ledger.due(message_id), Place(position, index, number))
-        return len(raw)

@@ -29,7 +29,7 @@ from posthouse.transport.messages_delay import (
     RescheduleDelayed,
     Scheduled,
 )
-from tests.support.actor_bench import LIMITS, WALL_MS, ActorBench, Peer, Setting, batch, result_of
+from tests.support.actor_bench import WALL_MS, ActorBench, Peer, Setting, batch, result_of
 from tests.support.queue_bench import failed
 
 
@@ -316,9 +316,8 @@ def test_bodies_beyond_the_memory_limit_are_read_when_they_are_due() -> None:
     assert sorted(map(int, bodies)) == list(range(1, 41))
 
 
-def test_segments_go_when_nothing_waits_in_them_and_a_far_message_is_copied_forward(monkeypatch: Any) -> None:
-    monkeypatch.setattr("posthouse.actors.delay_journal.DelayJournal.__init__.__defaults__", (8_192,))
-    world = DelayWorld(setting=Setting(limits=LIMITS))
+def test_segments_go_when_nothing_waits_in_them_and_a_far_message_is_copied_forward() -> None:
+    world = DelayWorld(DelayLimits(disk_free_bytes_min=0, compact_bytes_min=8_192))
     world.delay(3_600_000, key="far")
     world.delay(3_600_000)
     for _ in range(150):
@@ -332,3 +331,27 @@ def test_segments_go_when_nothing_waits_in_them_and_a_far_message_is_copied_forw
     world.exchange.take_heard()
     world.bench.advance(3_600_000)
     assert sorted(body for bodies in published(world.exchange) for body in bodies) == [b"1", b"2"]
+
+
+def test_of_a_batch_that_is_known_in_part_the_rest_is_taken_and_nobody_can_say_one_id_for_it() -> None:
+    world = DelayWorld()
+    world.delay(60_000, 60_000)
+    world._next_seq = 1
+    assert world.delay(60_000, 60_000, 60_000) == [Scheduled(7, 1, 3, 0)]
+    assert world.info().accepted == 3
+
+
+def test_a_message_that_makes_no_sense_here_ends_the_session_it_came_in() -> None:
+    world = DelayWorld()
+    world.bench.deliver(world.client, messages.Purge(1))
+    assert world.client.endings == ["protocol_violation"]
+
+
+def test_more_than_a_line_of_near_messages_leaves_in_order() -> None:
+    world = DelayWorld(DelayLimits(disk_free_bytes_min=0, memory_bytes_max=1))
+    for _ in range(20):
+        world.delay(*range(2_000, 2_050))
+    world.bench.advance(2_050)
+    bodies = [int(body) for bodies in published(world.exchange) for body in bodies]
+    assert sorted(bodies) == list(range(1, 1_001))
+    assert [(number - 1) % 50 for number in bodies] == sorted((number - 1) % 50 for number in bodies)

@@ -35,7 +35,7 @@ WALL_MS = 1_700_000_000_000
 LIMITS = Limits(window_messages=200, window_bytes=64 * 1024, ping_interval_ms=200)
 JOURNAL = JournalSettings(segment_bytes_first=4096, segment_bytes_max=16384, preallocate=False)
 QUEUE = QueueLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
-DELAYS = DelayLimits(fire_per_s_max=2_000, memory_bytes_max=2_000, disk_free_bytes_min=0)
+DELAYS = DelayLimits(fire_per_s_max=2_000, memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=8_192)
 DEATHS = ("before the round", "after the commit", "while speaking")
 
 
