@@ -22,6 +22,14 @@ queue_dedup       the dedup ids a queue has seen
 queue_streams     the last number seen of each publisher's stream
 queue_records     the queue's journal records as bytes
 stored_batch      one batch in a queue: its bytes, its place, what of it is still alive
+timetable         which message is due when, for millions of them
+delay_state       the delay scheduler: what it takes, what falls due, what becomes of what it sent
+delay_contents    what survives of the scheduler: messages, keys, moves, counters
+delay_ledger      every delayed message by id: when it is due, and where its body is
+delay_moves       batches of due messages on their way to their exchange
+delay_bodies      bodies cut out of the batch they came in, and joined into the one they leave in
+delay_replay      the scheduler rebuilt from its journal, record by record
+delay_records     the scheduler's journal records as bytes
 
 What an actor is
 actor             what an actor must answer, and what it may ask for
@@ -32,6 +40,9 @@ Actors
 registry          the topology, journaled, and the directory of who lives where
 exchange          routes batches, keeps them until every queue has answered
 queue             stores, delivers and settles
+delay             keeps delayed messages and publishes each when it is due
+delay_journal     the scheduler's journal as its shell uses it: bodies read back, segments let go
+delay_requests    what clients ask the scheduler: list, cancel, reschedule, fire
 door              lets clients in over TCP and passes their frames to the actors they name, and back
 door_loop         a TCP socket on one side, the actors' sockets on the other
 """

@@ -16,7 +16,7 @@ from posthouse.actors.actor import Context
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
-from posthouse.transport.batch import check_batch, durability_of, properties_of
+from posthouse.transport.batch import check_batch, check_readable, due_of, durability_of
 from posthouse.transport.errors import (
     ActorDown,
     InvalidArgument,
@@ -27,7 +27,6 @@ from posthouse.transport.errors import (
     UnknownExchange,
     Unroutable,
 )
-from posthouse.transport.limits import DEDUP_ID_BYTES_MAX
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
@@ -38,7 +37,8 @@ from posthouse.transport.messages import (
     TopologyChange,
     WatchTopology,
 )
-from posthouse.transport.names import actor_of_queue, decode_headers
+from posthouse.transport.messages_delay import Scheduled
+from posthouse.transport.names import DELAY, actor_of_queue
 
 DUPLICATE: Final = "duplicate"
 """The code of a `StoreNote` for a `dedup_id` that the queue has seen within its window."""
@@ -78,7 +78,8 @@ class ExchangeActor:
         self._queue_of: dict[Link, str] = {}
         self._pending: dict[tuple[int, int], Pending] = {}
         self._finished: list[Pending] = []
-        self._notes: dict[tuple[int, int], list[StoreNote]] = {}
+        self._notes: dict[tuple[int, int], list[StoreNote | Scheduled]] = {}
+        self._delay: Link | None = None
         self._registry = context.connect("registry", survives=False)
         self.dropped = 0
 
@@ -94,7 +95,7 @@ class ExchangeActor:
                 self._early.append((arrived, message, raw))
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._apply(message)
-        elif isinstance(message, StoreNote) and arrived.link in self._queue_of:
+        elif isinstance(message, StoreNote | Scheduled) and self._is_ours(arrived.link):
             self._notes.setdefault((message.stream, message.first_seq), []).append(message)
         else:
             raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
@@ -122,7 +123,10 @@ class ExchangeActor:
             self._quarantined.pop(message.id, None)
         elif _is_quarantine(message) and message.id not in self._quarantined:
             self._quarantined[message.id] = message.reason
-            self._give_up(message.id)
+            if message.id == DELAY:
+                self._give_up_delay()
+            else:
+                self._give_up(message.id)
 
     def finish_round(self) -> None:
         finished, self._finished = self._finished, []
@@ -142,6 +146,10 @@ class ExchangeActor:
             known.repeats += (arrived,)
             return
         try:
+            self._check(batch)
+            if batch.options is not None and batch.options.deliver_at_ms is not None:
+                self._schedule(arrived, batch, raw)
+                return
             queues = self._route(batch)
             if self._quarantined:
                 self._refuse_quarantined(queues)
@@ -163,9 +171,22 @@ class ExchangeActor:
             link = self._queues.get(queue) or self._queue_link(queue)
             self._context.forward(link, raw, size, batch.count, pending)
 
-    def _route(self, batch: Batch) -> tuple[str, ...]:
+    def _schedule(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
+        """The scheduler keeps it and publishes it here when it is due; only then is it decided where it goes."""
+        due_of(batch)
+        if DELAY in self._quarantined:
+            raise ActorDown(f"the delay scheduler is quarantined: {self._quarantined[DELAY]}; nothing was stored")
+        if self._delay is None:
+            self._delay = self._context.connect(DELAY)
+        pending = Pending(arrived, batch, (), durability_of(batch))
+        pending.remaining = 1
+        self._context.hold(arrived)
+        self._pending[batch.stream, batch.first_seq] = pending
+        self._context.forward(self._delay, raw, len(memoryview(raw)), batch.count, pending)
+
+    def _check(self, batch: Batch) -> None:
         check_batch(batch, self._context.limits)
-        _check_readable(batch)
+        check_readable(batch)
         if batch.exchange != self._name:
             raise InvalidArgument(f"this is exchange {self._name!r}, the message is for {batch.exchange!r}")
         spec = self._topology.exchanges.get(self._name)
@@ -173,6 +194,8 @@ class ExchangeActor:
             raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
         if spec.internal:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
+
+    def _route(self, batch: Batch) -> tuple[str, ...]:
         route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:
             return route.queues
@@ -219,20 +242,22 @@ class ExchangeActor:
         self._context.send(link, receipt)
         return index
 
-    def _answer_alone(self, pending: Pending, notes: list[StoreNote]) -> None:
-        """A batch that came in several sessions, or that a queue had something to say on: it was a duplicate there,
-        or was refused.
+    def _answer_alone(self, pending: Pending, notes: list[StoreNote | Scheduled]) -> None:
+        """A batch that came in several sessions, or that somebody had something to say on: it was a duplicate in a
+        queue, or was refused, or is scheduled.
         """
-        refusals = [note for note in notes if note.code != DUPLICATE]
+        remarks = [note for note in notes if isinstance(note, StoreNote)]
+        refusals = [note for note in remarks if note.code != DUPLICATE]
         receipt = Receipt(
             pending.stream,
             pending.first_seq,
             pending.count,
             pending.queues,
             pending.durability,
-            duplicate=len(notes) > len(refusals),
+            duplicate=len(remarks) > len(refusals),
             code=refusals[0].code if refusals else None,
             text=refusals[0].text if refusals else "",
+            scheduled_id=max((note.first_id for note in notes if isinstance(note, Scheduled)), default=0),
         )
         self._pending.pop((pending.stream, pending.first_seq), None)
         for arrived in (pending.arrived, *pending.repeats):
@@ -256,6 +281,9 @@ class ExchangeActor:
                 self._publish(arrived, batch, raw)
                 self._context.release(arrived)
 
+    def _is_ours(self, link: Link) -> bool:
+        return link in self._queue_of or link is self._delay
+
     def _queue_link(self, queue: str) -> Link:
         link = self._queues[queue] = self._context.connect(actor_of_queue(queue))
         self._queue_of[link] = queue
@@ -274,6 +302,16 @@ class ExchangeActor:
                 del self._queue_of[link]
                 self._queue_link(queue)
 
+    def _give_up_delay(self) -> None:
+        """The scheduler will not live again by itself: its batches are refused, and publishers may try again."""
+        assert self._delay is not None
+        for pending in self._context.disconnect(self._delay):
+            key = (pending.stream, pending.first_seq)
+            note = StoreNote(*key, pending.count, ActorDown.code, "the delay scheduler was quarantined meanwhile")
+            self._notes.setdefault(key, []).append(note)
+            self.settled(self._delay, [pending])
+        self._delay = self._context.connect(DELAY)
+
     def _drop_queue(self, queue: str) -> None:
         """The queue was deleted: what was on its way to it counts as having reached the others only."""
         link = self._queues.pop(queue)
@@ -285,24 +323,3 @@ class ExchangeActor:
 
 def _is_quarantine(message: control.FromSupervisor) -> TypeGuard[control.Down]:
     return isinstance(message, control.Down) and message.state == "quarantined"
-
-
-def _check_readable(batch: Batch) -> None:
-    """Queues slice properties and consumers read headers and properties, so what cannot be read goes no further.
-
-    Raises InvalidArgument.
-    """
-    decode_headers(batch.headers)
-    try:
-        properties = properties_of(batch)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidArgument(f"the properties are not pairs of two texts: {error}") from None
-    if properties is not None and len(properties) != batch.count:
-        raise InvalidArgument(f"{batch.count} messages come with the properties of {len(properties)}")
-    options = batch.options
-    if options is None:
-        return
-    if not Durability.MEMORY <= options.durability <= Durability.SYNC:
-        raise InvalidArgument(f"durability is {options.durability}; it is 0 (memory), 1 (os) or 2 (sync)")
-    if options.dedup_id is not None and not 0 < len(options.dedup_id.encode()) <= DEDUP_ID_BYTES_MAX:
-        raise InvalidArgument(f"a dedup_id has 1 to {DEDUP_ID_BYTES_MAX} bytes")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, final
@@ -22,15 +23,17 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 from posthouse import requests
 from posthouse.address import Address, parse_address
 from posthouse.aio_consumer import Consumer
+from posthouse.aio_delayed import Delayed
 from posthouse.aio_message import Message, Settling
 from posthouse.aio_publisher import Publisher
 from posthouse.aio_wire import Wire
 from posthouse.arguments import check_seconds
+from posthouse.call import Call
 from posthouse.config import default_data_directory
-from posthouse.publisher import WINDOW_DEFAULT, check_body, has_room, make_key
+from posthouse.delay_times import due_of_options
+from posthouse.publisher import WINDOW_DEFAULT, check_body, has_room, is_alone, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
-from posthouse.session import Call
 from posthouse.status import make_status
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
@@ -101,6 +104,7 @@ class Broker:
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
         self._is_closing = False
+        self.delayed = Delayed(self._ask)
 
     # ---- topology ----
 
@@ -240,14 +244,17 @@ class Broker:
         Where too much is unconfirmed already it waits for room first, and raises NotDone when there is none in time.
         """
         data = check_body(body, self._session.limits)
+        due_ms = due_of_options(options, time.time_ns()) if options else 0
         key = make_key(routing_key, headers, options)
         limit_s = self._limit_s(timeout_s)
         deadline = self._wire.now() + limit_s
         stream = await self._stream_with_room(exchange, deadline)
         number = stream.add(data, key)
+        if due_ms:
+            stream.schedule(due_ms)
         if options.get("message_id") or options.get("correlation_id"):
             stream.describe(options.get("message_id"), options.get("correlation_id"))
-        if stream.is_full or (key[2] is not None and key[2].dedup_id):
+        if stream.is_full or is_alone(key):
             stream.close_batch()
         self._wire.leave(stream, is_urgent=True)
         stream.waiters[number] = None
@@ -264,7 +271,7 @@ class Broker:
             raise stream.failure
         if receipt.code is not None:
             raise from_wire(receipt.code, receipt.text)
-        return PublishReceipt.of(receipt)
+        return PublishReceipt.of(receipt, number)
 
     def publisher(self, exchange: str, window: int = WINDOW_DEFAULT) -> Publisher:
         """A pipelined publisher: `send` waits only while `window` messages are unconfirmed."""

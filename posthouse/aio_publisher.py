@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Any, Final, Self, final
 
 from posthouse.aio_wire import Wire
 from posthouse.arguments import check_count, check_seconds
+from posthouse.delay_times import due_of_many, due_of_options
 from posthouse.publisher import (
     WINDOW_BYTES_MAX,
     WINDOW_MAX,
     check_body,
     has_room,
+    is_alone,
     make_key,
     take_outcome,
 )
@@ -50,6 +53,7 @@ class Publisher:
         """
         stream = self._stream
         data = check_body(body, self._wire.session.limits)
+        due_ms = due_of_options(options, time.time_ns()) if options else 0
         if headers is not None or options or not self._key_is_plain or routing_key != self._key[0]:
             self._key = make_key(routing_key, headers, options)
             self._key_is_plain = headers is None and not options
@@ -58,9 +62,11 @@ class Publisher:
             await self._wait_for_room()
         self._check_open()
         number = stream.add(data, key)
+        if due_ms:
+            stream.schedule(due_ms)
         if options and (options.get("message_id") or options.get("correlation_id")):
             stream.describe(options.get("message_id"), options.get("correlation_id"))
-        if stream.is_full or (key[2] is not None and key[2].dedup_id):
+        if stream.is_full or is_alone(key):
             self._close_batch()
         elif not stream.has_been_left:
             self._wire.leave(stream, is_urgent=False)
@@ -75,15 +81,18 @@ class Publisher:
     ) -> int:
         """Take many messages that share all but the body; returns the number of the last. Cheaper than `send`.
 
+        `delay_s` may be a list with the delay of each.
         They are taken a thousand at a time while there is room: when it raises or is cancelled, the first ones are.
         """
         limits = self._wire.session.limits
         checked = [check_body(body, limits) for body in bodies]
+        due = due_of_many(options, len(checked), time.time_ns()) if options else None
         key = make_key(routing_key, headers, options)
         for start in range(0, len(checked), SEND_MANY_MESSAGES):
             await self._wait_for_room()
             self._check_open()
-            self._stream.add_many(checked[start : start + SEND_MANY_MESSAGES], key)
+            part = slice(start, start + SEND_MANY_MESSAGES)
+            self._stream.add_many(checked[part], key, due[part] if due is not None else None)
             self._close_batch()
         return self._stream.next_seq - 1
 

@@ -13,7 +13,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
-from posthouse.session import TICK_MS, Call
+from posthouse.call import Call
+from posthouse.session import TICK_MS
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport.errors import InvalidArgument

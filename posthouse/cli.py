@@ -20,6 +20,7 @@ import posthouse
 from posthouse import (
     cli_broker,
     cli_consume,
+    cli_delayed,
     cli_explain,
     cli_health,
     cli_journal,
@@ -86,6 +87,13 @@ journal.command("dump")(cli_journal.dump)
 journal.command("verify")(cli_journal.verify)
 journal.command("salvage")(cli_journal.salvage)
 
+delayed = typer.Typer(no_args_is_help=True)
+delayed.command("list")(cli_delayed.list_)
+delayed.command("info")(cli_delayed.info)
+delayed.command("cancel")(cli_delayed.cancel)
+delayed.command("reschedule")(cli_delayed.reschedule)
+delayed.command("fire")(cli_delayed.fire)
+
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
 app.command("demo", rich_help_panel=_BROKER)(cli_broker.demo)
@@ -101,6 +109,12 @@ app.command("consume", rich_help_panel=_MESSAGES)(cli_consume.consume)
 app.command("get", rich_help_panel=_MESSAGES)(cli_consume.get)
 app.command("peek", rich_help_panel=_MESSAGES)(cli_consume.peek)
 app.command("purge", rich_help_panel=_MESSAGES)(cli_topology.purge)
+app.add_typer(
+    delayed,
+    name="delayed",
+    rich_help_panel=_MESSAGES,
+    help="Messages that wait: list, cancel, reschedule, fire.",
+)
 
 app.add_typer(declare, name="declare", rich_help_panel=_TOPOLOGY, help="Make an exchange or a queue.")
 app.add_typer(delete, name="delete", rich_help_panel=_TOPOLOGY, help="Delete an exchange or a queue.")

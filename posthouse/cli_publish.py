@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from enum import StrEnum
 from itertools import repeat
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from posthouse.cli_connection import with_broker
 from posthouse.cli_output import count as counted
 from posthouse.cli_output import print_json, printable, say
-from posthouse.cli_values import HEADER_HELP, parse_headers
+from posthouse.cli_values import HEADER_HELP, parse_duration_s, parse_headers, parse_moment
 from posthouse.client import Broker
 from posthouse.receipt import PublishReceipt
 
@@ -27,30 +28,61 @@ class Level(StrEnum):
     MEMORY = "memory"
 
 
+Exchange = Annotated[
+    str,
+    typer.Argument(metavar="EXCHANGE", help="'' sends to the queue named by --key.", show_default=False),
+]
+Body = Annotated[
+    str | None,
+    typer.Argument(metavar="BODY|-", help="'-' reads it from standard input.", show_default=False),
+]
+Header = Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)]
+Durability = Annotated[
+    Level | None,
+    typer.Option(metavar="LEVEL", help="How safe when confirmed: sync (default), os, memory.", show_default=False),
+]
+DedupId = Annotated[
+    str | None, typer.Option(metavar="ID", help="Each queue takes the same id only once for ten minutes.")
+]
+Delay = Annotated[
+    float | None,
+    typer.Option(
+        "--delay",
+        "-d",
+        metavar="TIME",
+        parser=parse_duration_s,
+        help="Deliver it later: 5s, 2m, 1h, 1d.",
+        show_default=False,
+    ),
+]
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        "--at", metavar="WHEN", parser=parse_moment, help="Deliver it then: 2027-01-31T09:00:00Z.", show_default=False
+    ),
+]
+ScheduleKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="A name for a delayed message; it replaces one that waits under the same."),
+]
+
+
 @with_broker
 def publish(
     broker: Broker,
-    exchange: Annotated[
-        str,
-        typer.Argument(metavar="EXCHANGE", help="'' sends to the queue named by --key.", show_default=False),
-    ],
-    body: Annotated[
-        str | None,
-        typer.Argument(metavar="BODY|-", help="'-' reads it from standard input.", show_default=False),
-    ] = None,
+    exchange: Exchange,
+    body: Body = None,
     key: Annotated[str, typer.Option("--key", "-k", metavar="KEY", help="The routing key.")] = "",
-    header: Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)] = None,
+    header: Header = None,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of standard input is a message.")] = False,
     count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="Publish it N times.")] = 1,
-    durability: Annotated[
-        Level | None,
-        typer.Option(metavar="LEVEL", help="How safe when confirmed: sync (default), os, memory.", show_default=False),
-    ] = None,
+    durability: Durability = None,
     content_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Such as application/json.")] = None,
     message_id: Annotated[str | None, typer.Option(metavar="ID", help="An id of your own.")] = None,
-    dedup_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Each queue takes the same id only once for ten minutes.")
-    ] = None,
+    dedup_id: DedupId = None,
+    delay: Delay = None,
+    at: At = None,
+    schedule_key: ScheduleKey = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
 ) -> None:
     """Publish a message and wait until the broker has it safe.
@@ -59,6 +91,7 @@ def publish(
     Examples:
       posthouse publish flights 'EWR to IAH' --key UA.EWR.IAH
       posthouse publish by-headers '' -H carrier=UA -H cancelled:=true
+      posthouse publish flights 'boarding' --key UA.EWR.IAH --delay 5m
       posthouse publish '' - --key reports < report.pdf
       tail -f access.log | posthouse publish logs --lines
     """
@@ -69,6 +102,9 @@ def publish(
         content_type=content_type,
         message_id=message_id,
         dedup_id=dedup_id,
+        delay_s=delay,
+        deliver_at=at,
+        schedule_key=schedule_key,
     )
     if lines and (body is not None or count != 1):
         raise typer.BadParameter(
@@ -76,6 +112,8 @@ def publish(
         )
     if (lines or count != 1) and (message_id is not None or dedup_id is not None):
         raise typer.BadParameter("an id is for one message, and here are many", param_hint="--message-id / --dedup-id")
+    if (lines or count != 1) and schedule_key is not None:
+        raise typer.BadParameter("each message would take the place of the one before", param_hint="--schedule-key")
     if not lines and body is None:
         raise typer.BadParameter("give the text, '-' to read it from standard input, or --lines", param_hint="BODY")
     if lines:
@@ -122,7 +160,10 @@ def _report_many(published: int, as_json: bool) -> None:
 def _report_one(receipt: PublishReceipt, as_json: bool) -> None:
     queues = list(receipt.queues)
     if as_json:
-        print_json({"queues": queues, "durability": receipt.durability, "duplicate": receipt.duplicate})
+        known = {} if receipt.scheduled_id is None else {"scheduled_id": receipt.scheduled_id}
+        print_json({"queues": queues, "durability": receipt.durability, "duplicate": receipt.duplicate, **known})
+    elif receipt.scheduled_id is not None:
+        say(f"scheduled as {receipt.scheduled_id} ({receipt.durability})")
     elif receipt.duplicate:
         say(f"a duplicate: {', '.join(map(printable, queues)) or 'the broker'} had it already")
     elif queues:

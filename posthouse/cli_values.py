@@ -1,4 +1,4 @@
-"""What people type on the command line, turned into values: headers and durations.
+"""What people type on the command line, turned into values: headers, durations and moments.
 
 Pure. What cannot be understood is refused as wrong usage, with an example of what can.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import Any, Final
 
 import typer
@@ -57,3 +58,14 @@ def parse_duration_s(text: str | float) -> float:
     if found is None:
         raise typer.BadParameter(f"{text!r} is no duration; write seconds (5, 0.5) or a unit: 200ms, 5s, 2m, 1h, 1d")
     return float(found[1]) * _UNITS_S[found[2] or "s"]
+
+
+def parse_moment(text: str | datetime) -> datetime:
+    """A moment in ISO 8601 with a zone: "2027-01-31T09:00:00Z", "2027-01-31 09:00+01:00"."""
+    try:
+        moment = datetime.fromisoformat(str(text).strip())
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() is None:
+        raise typer.BadParameter(f"{text!r} is no moment with a zone; write 2027-01-31T09:00:00Z or …T09:00:00+01:00")
+    return moment

@@ -18,6 +18,8 @@ from posthouse.address import parse_address
 from posthouse.arguments import check_seconds
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
+from posthouse.delay_times import due_of_options
+from posthouse.delayed import Delayed
 from posthouse.message import Message
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
 from posthouse.receipt import PublishReceipt
@@ -62,6 +64,7 @@ class Broker:
         self._session = pump.session
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
+        self.delayed = Delayed(self._ask)
 
     # ---- topology ----
 
@@ -199,15 +202,20 @@ class Broker:
     ) -> PublishReceipt:
         """Publish one message and wait until every queue it reached has it. Exchange "" routes by queue name.
 
-        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id.
+        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id;
+        delay_s (seconds) or deliver_at (a datetime with a zone) to publish it later, schedule_key to name it meanwhile:
+        another one of the same key takes its place.
         Raises Unroutable, UnknownExchange, InvalidArgument; OutcomeUnknown when the deadline passes.
         """
         data = check_body(body, self._session.limits)
+        due_ms = due_of_options(options, time.time_ns()) if options else 0
         key = make_key(routing_key, headers, options)
         with self._pump.lock:
             stream = self._stream(exchange)
             stream.close_batch()
             number = stream.add(data, key)
+            if due_ms:
+                stream.schedule(due_ms)
             if options.get("message_id") or options.get("correlation_id"):
                 stream.describe(options.get("message_id"), options.get("correlation_id"))
             stream.waiters[number] = None
@@ -225,7 +233,7 @@ class Broker:
                 raise stream.failure
         if receipt.code is not None:
             raise from_wire(receipt.code, receipt.text)
-        return PublishReceipt.of(receipt)
+        return PublishReceipt.of(receipt, number)
 
     def publisher(self, exchange: str, window: int = WINDOW_DEFAULT) -> Publisher:
         """A pipelined publisher: `send` returns at once and blocks only while `window` messages are unconfirmed."""

@@ -36,6 +36,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     disk_free_bytes_min: int = 64 * 1024 * 1024
     """With less than this left on the data directory's disk, durable messages are refused; delivery goes on."""
     segment_bytes_max: int = 64 * 1024 * 1024
+    delayed_per_s_max: int = 50_000
+    """Delayed messages leave no faster than this, above all those that became due while the broker was down."""
     log: str = "auto"
     """`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."""
 
@@ -90,6 +92,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidArgument(f"body_bytes_max is {self.body_bytes_max}; it is 1 KiB to 512 MiB")
         if not 64 * 1024 <= self.segment_bytes_max <= 1024 * 1024 * 1024:
             raise InvalidArgument(f"segment_bytes_max is {self.segment_bytes_max}; it is 64 KiB to 1 GiB")
+        if not 1 <= self.delayed_per_s_max <= 1_000_000:
+            raise InvalidArgument(f"delayed_per_s_max is {self.delayed_per_s_max}; it is 1 to 1,000,000")
         if self.queue_memory_bytes_max < 1024 * 1024:
             raise InvalidArgument(f"queue_memory_bytes_max is {self.queue_memory_bytes_max}; it is at least 1 MiB")
 

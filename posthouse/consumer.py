@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Final, Self, final
 
 from posthouse.arguments import check_count
+from posthouse.call import Call
 from posthouse.message import Message
-from posthouse.session import Call
 from posthouse.subscription import Subscription
 from posthouse.transport.errors import BrokerNotRunning, InvalidArgument
 from posthouse.wire_pump import Pump

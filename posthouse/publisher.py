@@ -8,7 +8,8 @@ from typing import Any, Final, Self, final
 
 import msgspec
 
-from posthouse.arguments import check_count
+from posthouse.arguments import check_count, is_short_text
+from posthouse.delay_times import due_of_many, due_of_options
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
@@ -23,8 +24,9 @@ WINDOW_MAX: Final = 1 << 20
 WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 """What a publisher keeps unconfirmed at most, whatever its window of messages."""
 
-_OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority")
-_NOT_YET: Final = ("delay_s", "deliver_at", "schedule_key", "ttl_s", "priority")
+_DELAY_NAMES: Final = ("delay_s", "deliver_at", "schedule_key")
+_OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority", *_DELAY_NAMES)
+_NOT_YET: Final = ("ttl_s", "priority")
 _PROPERTY_NAMES: Final = ("message_id", "correlation_id")
 
 
@@ -62,22 +64,17 @@ def make_options(given: dict[str, Any]) -> Options | None:
         raise InvalidArgument(f"durability is {level!r}; it is one of {', '.join(DURABILITIES)}")
     texts = {name: given.get(name) for name in ("content_type", "reply_to", "dedup_id", *_PROPERTY_NAMES)}
     for name, text in texts.items():
-        if text is not None and not _is_short_text(text):
+        if text is not None and not is_short_text(text, DEDUP_ID_BYTES_MAX):
             raise InvalidArgument(f"{name} is a text of 1 to {DEDUP_ID_BYTES_MAX} bytes, not {text!r}")
     options = Options(
         durability=DURABILITIES[level],
         content_type=texts["content_type"],
         reply_to=texts["reply_to"],
         dedup_id=texts["dedup_id"],
+        deliver_at_ms=0 if given.get("delay_s") is not None or given.get("deliver_at") is not None else None,
+        schedule_key=given.get("schedule_key"),
     )
     return None if options == Options() else options
-
-
-def _is_short_text(text: object) -> bool:
-    try:
-        return isinstance(text, str) and 0 < len(text.encode()) <= DEDUP_ID_BYTES_MAX
-    except UnicodeEncodeError:
-        return False
 
 
 def has_room(stream: Stream, window: int, window_bytes: int = WINDOW_BYTES_MAX) -> bool:
@@ -90,6 +87,12 @@ def take_outcome(stream: Stream, through: int) -> PublishError | None:
     unknown = stream.unknown(through)
     refused, stream.refused = stream.refused, []
     return PublishError(refused, unknown) if refused or unknown else None
+
+
+def is_alone(key: Key) -> bool:
+    """A message with such a key travels in a batch of its own."""
+    options = key[2]
+    return options is not None and (options.dedup_id is not None or options.schedule_key is not None)
 
 
 @final
@@ -117,14 +120,17 @@ class Publisher:
         if type(body) is not bytes or len(body) > self._pump.session.limits.body_bytes_max:
             body = check_body(body, self._pump.session.limits)
         stream = self._stream
+        due_ms = due_of_options(options, time.time_ns()) if options else 0
         with self._lock:
             if headers is not None or options or routing_key != self._last[0] or self._last[1] is not None:
                 self._key = make_key(routing_key, headers, options)
                 self._last = (routing_key, headers or options or None, None)
             number = stream.add(body, self._key)
+            if due_ms:
+                stream.schedule(due_ms)
             if options and (options.get("message_id") or options.get("correlation_id")):
                 stream.describe(options.get("message_id"), options.get("correlation_id"))
-            if stream.is_full or stream.is_quiet or (self._key[2] is not None and self._key[2].dedup_id):
+            if stream.is_full or stream.is_quiet or is_alone(self._key):
                 self._close_batch()
             elif not stream.has_been_left:
                 self._leave()
@@ -139,7 +145,11 @@ class Publisher:
         headers: dict[str, Any] | None = None,
         **options: Any,
     ) -> int:
-        """Take many messages that share all but the body; returns the number of the last. Cheaper than `send`."""
+        """Take many messages that share all but the body; returns the number of the last. Cheaper than `send`.
+
+        `delay_s` may be a list with the delay of each.
+        """
+        due = due_of_many(options, len(bodies), time.time_ns()) if options else None
         limits = self._pump.session.limits
         checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
         if checked and max(map(len, checked)) > limits.body_bytes_max:
@@ -149,7 +159,8 @@ class Publisher:
             self._last = ("", self, None)
             self._key = key
             for start in range(0, len(checked), 1_000):
-                self._stream.add_many(checked[start : start + 1_000], key)
+                part = slice(start, start + 1_000)
+                self._stream.add_many(checked[part], key, due[part] if due is not None else None)
                 self._close_batch()
             return self._stream.next_seq - 1
 

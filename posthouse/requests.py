@@ -14,8 +14,9 @@ from typing import Any, Final, Generic, TypeVar, final
 import msgspec
 
 from posthouse.arguments import check_count
+from posthouse.call import Call, result_of
 from posthouse.message import Message, Slice
-from posthouse.session import REGISTRY, Call, result_of
+from posthouse.session import REGISTRY
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.explanation import Explanation

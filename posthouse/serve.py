@@ -23,6 +23,7 @@ from posthouse import broker_file
 from posthouse.actors.actor import Actor, Context
 from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
+from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.loop import Loop, wall_ms
@@ -41,10 +42,16 @@ from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
 from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked
 from posthouse.transport.messages import QueueSpec
+from posthouse.transport.names import DELAY
 from posthouse.transport.sockets import Sockets
 
 JOURNAL_LOCK_WAIT_S: Final = 5.0
 """After a kill of everything, the last holders of a journal die within milliseconds of the supervisor."""
+
+STORE_READY_LIMIT_MS: Final = 600_000
+"""The delay scheduler reads its whole journal before it is ready: a second or two per million messages."""
+
+DELAY_CHUNK_BYTES: Final = 64 * 1024
 
 FEW: Final = RestartIntensity(max_restarts=20, period_s=10.0)
 """Of the registry: a loop of crashes takes milliseconds a turn and gets there at once; kills by hand hardly do."""
@@ -96,11 +103,16 @@ class Broker:
             FEW,
             (
                 ChildSpec("registry", "registry", self._run_registry),
+                GroupSpec("stores", Strategy.ONE_FOR_ONE, MANY, self._stores(), quarantines=True),
                 GroupSpec("queues", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_queue, quarantines=True),
                 GroupSpec("exchanges", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_exchange, quarantines=True),
                 GroupSpec("edge", Strategy.ONE_FOR_ONE, MANY, edge, quarantines=True),
             ),
         )
+
+    def _stores(self) -> tuple[ChildSpec, ...]:
+        """What keeps messages that are in no queue. A damaged one is quarantined and stops nobody else."""
+        return (ChildSpec(DELAY, "delay", self._run_delay, ready_limit_ms=STORE_READY_LIMIT_MS),)
 
     def _make_queue(self, kind: str, actor_id: str, arguments: bytes) -> ChildSpec:
         spec = msgspec.msgpack.decode(arguments, type=QueueSpec)
@@ -128,6 +140,18 @@ class Broker:
 
         return self._run_cell(life, make, self._directory.journal_directory("registry"))
 
+    def _run_delay(self, life: Life) -> int:
+        limits = DelayLimits(
+            fire_per_s_max=self._config.delayed_per_s_max, disk_free_bytes_min=self._config.disk_free_bytes_min
+        )
+
+        def make(context: Context) -> Actor:
+            return DelayActor(context, limits)
+
+        # A body that is read back costs the reading of its whole chunk, so chunks are kept small here.
+        journal = self._directory.journal_directory(DELAY)
+        return self._run_cell(life, make, journal, chunk_bytes_target=DELAY_CHUNK_BYTES)
+
     def _run_door(self, life: Life) -> int:
         sockets = Sockets(self._config.limits)
         where = self._listen or self._config.listen
@@ -143,9 +167,18 @@ class Broker:
         sockets.close()
         return code
 
-    def _run_cell(self, life: Life, make: Callable[[Context], Actor], journal_directory: str | None) -> int:
+    def _run_cell(
+        self,
+        life: Life,
+        make: Callable[[Context], Actor],
+        journal_directory: str | None,
+        chunk_bytes_target: int = JournalSettings.chunk_bytes_target,
+    ) -> int:
         try:
-            journal = None if journal_directory is None else self._open_journal(life, journal_directory)
+            settings = JournalSettings(
+                segment_bytes_max=self._config.segment_bytes_max, chunk_bytes_target=chunk_bytes_target
+            )
+            journal = None if journal_directory is None else self._open_journal(life, journal_directory, settings)
             sockets = Sockets(self._config.limits)
             sockets.serve("ipc://" + socket_path(life.run_directory, life.id, life.generation))
             cell = Cell(
@@ -167,8 +200,9 @@ class Broker:
             print(f"{life.id}: {error}", file=sys.stderr, flush=True)
             return exit_codes.STORAGE_FAULT
 
-    def _open_journal(self, life: Life, directory: str, pause: Callable[[float], None] = time.sleep) -> Journal:
-        settings = JournalSettings(segment_bytes_max=self._config.segment_bytes_max)
+    def _open_journal(
+        self, life: Life, directory: str, settings: JournalSettings, pause: Callable[[float], None] = time.sleep
+    ) -> Journal:
         deadline = time.monotonic() + JOURNAL_LOCK_WAIT_S
         disk = RealDisk()
         while True:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Final, final
 
 import msgspec
 
+from posthouse.call import Call
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
@@ -49,30 +50,8 @@ from posthouse.transport.session import State
 
 REGISTRY: Final = "registry"
 DOOR_ROUTE: Final = b"door"
-_NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding")
+_NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding", "unknown_delayed")
 TICK_MS: Final = 100
-
-
-@final
-class Call:
-    """A request on its way."""
-
-    __slots__ = ("error", "is_done", "is_removal", "make", "number", "result", "target", "times_asked")
-
-    def __init__(self, number: int, target: str, make: Callable[[int], Message], is_removal: bool) -> None:
-        self.number = number
-        self.is_removal = is_removal
-        self.times_asked = 0
-        self.target = target
-        self.make = make
-        self.is_done = False
-        self.result: msgspec.Raw | None = None
-        self.error: PosthouseError | None = None
-
-    def finish(self, result: msgspec.Raw | None, error: PosthouseError | None) -> None:
-        self.is_done = True
-        self.result = result
-        self.error = error
 
 
 @final
@@ -301,8 +280,10 @@ class Session:
         kind, _, name = actor.partition(":")
         if kind == "queue":
             self._fail(actor, UnknownQueue(f"there is no queue {name!r}"))
-        else:
+        elif kind == "exchange":
             self._fail(actor, UnknownExchange(f"there is no exchange {name!r}"))
+        else:
+            self._fail(actor, Refused(f"this broker has no {actor}; it is of an older version"))
 
     def _fail(self, target: str, error: PosthouseError) -> None:
         """Whatever waits for this actor will never be answered."""
@@ -389,11 +370,3 @@ def _queue_of(link: Link) -> str:
     """The queue at the other end; "", which no queue is called, where there is something else."""
     kind, _, name = link.target.partition(":")
     return name if kind == "queue" else ""
-
-
-def result_of(call: Call, kind: Any) -> Any:
-    """The decoded answer of a finished call. Raises the error it ended with."""
-    if call.error is not None:
-        raise call.error
-    assert call.result is not None
-    return msgspec.msgpack.decode(call.result, type=kind)

@@ -14,7 +14,7 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.transport import messages
-from posthouse.transport.batch import Properties, pack_lengths
+from posthouse.transport.batch import Properties, pack_due, pack_lengths
 from posthouse.transport.errors import Refused, Unavailable, from_wire
 from posthouse.transport.limits import BATCH_BYTES_TARGET
 from posthouse.transport.messages import Batch, Options, Receipt
@@ -46,6 +46,7 @@ class Stream:
         self._bodies: list[bytes] = []
         self._bytes = 0
         self._properties: Properties | None = None
+        self._due: list[int] = []
         self._unconfirmed: dict[int, tuple[int, int]] = {}
         self.unconfirmed_messages = 0
         self.unconfirmed_bytes = 0
@@ -61,9 +62,10 @@ class Stream:
         self.next_seq = number + 1
         return number
 
-    def add_many(self, bodies: list[bytes], key: Key) -> None:
-        """Take many messages at once as a batch of their own."""
+    def add_many(self, bodies: list[bytes], key: Key, due_ms: list[int] | None = None) -> None:
+        """Take many messages at once as a batch of their own; delayed ones with the time of each."""
         self.close_batch()
+        self._due = due_ms or []
         self._key = key
         self._bodies = bodies
         self.next_seq += len(bodies)
@@ -75,6 +77,10 @@ class Stream:
         missing = len(self._bodies) - 1 - len(self._properties)
         self._properties += [None] * missing
         self._properties.append((message_id, correlation_id))
+
+    def schedule(self, due_ms: int) -> None:
+        """The message just added is due then. Its key says that it is delayed, so all in its batch are."""
+        self._due.append(due_ms)
 
     @property
     def is_full(self) -> bool:
@@ -116,10 +122,12 @@ class Stream:
             bodies=memoryview(payload),
             properties=properties,
             options=options,
+            due=pack_due(self._due) if self._due else None,
         )
         self._bodies = []
         self._bytes = 0
         self._properties = None
+        self._due = []
         self.has_been_left = False
         self._unconfirmed[first_seq] = (count, len(payload))
         self.unconfirmed_messages += count

@@ -14,8 +14,15 @@ from typing import Any
 import msgspec
 
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation
-from posthouse.transport.limits import BATCH_MESSAGES_MAX, HEADERS_BYTES_MAX, NAME_BYTES_MAX, Limits
-from posthouse.transport.messages import NIL, Batch, Options
+from posthouse.transport.limits import (
+    BATCH_MESSAGES_MAX,
+    DEDUP_ID_BYTES_MAX,
+    HEADERS_BYTES_MAX,
+    NAME_BYTES_MAX,
+    Limits,
+)
+from posthouse.transport.messages import NIL, Batch, Durability, Options
+from posthouse.transport.names import decode_headers
 
 Properties = list[tuple[str | None, str | None] | None]
 
@@ -68,6 +75,54 @@ def check_batch(batch: Batch, limits: Limits) -> None:
         raise InvalidArgument(f"the headers are over the limit of {HEADERS_BYTES_MAX} bytes")
 
 
+def pack_due(due_ms: Sequence[int]) -> memoryview:
+    """Due times as u64, little endian."""
+    packed = array.array("Q", due_ms)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return memoryview(packed).cast("B")
+
+
+def due_of(batch: Batch) -> array.array[int]:
+    """When each message of a delayed batch is due. Raises InvalidArgument where batch and options disagree."""
+    deliver_at_ms = None if batch.options is None else batch.options.deliver_at_ms
+    assert deliver_at_ms is not None, "the batch is not delayed"
+    if batch.due is None:
+        if not 0 < deliver_at_ms < 1 << 63:
+            raise InvalidArgument(f"deliver_at_ms is {deliver_at_ms}, and the batch brings no times of its own")
+        return array.array("q", [deliver_at_ms]) * batch.count
+    if deliver_at_ms or batch.due.nbytes != 8 * batch.count:
+        raise InvalidArgument(
+            f"{batch.due.nbytes} bytes of due times come with {batch.count} messages and deliver_at_ms "
+            f"{deliver_at_ms}; it is 8 bytes for each and 0"
+        )
+    due = array.array("q", batch.due.tobytes())
+    if sys.byteorder == "big":
+        due.byteswap()
+    return due
+
+
+def check_readable(batch: Batch) -> None:
+    """Queues slice properties and consumers read headers and properties, so what cannot be read goes no further.
+
+    Raises InvalidArgument.
+    """
+    decode_headers(batch.headers)
+    try:
+        properties = properties_of(batch)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidArgument(f"the properties are not pairs of two texts: {error}") from None
+    if properties is not None and len(properties) != batch.count:
+        raise InvalidArgument(f"{batch.count} messages come with the properties of {len(properties)}")
+    options = batch.options
+    if options is None:
+        return
+    if not Durability.MEMORY <= options.durability <= Durability.SYNC:
+        raise InvalidArgument(f"durability is {options.durability}; it is 0 (memory), 1 (os) or 2 (sync)")
+    if options.dedup_id is not None and not 0 < len(options.dedup_id.encode()) <= DEDUP_ID_BYTES_MAX:
+        raise InvalidArgument(f"a dedup_id has 1 to {DEDUP_ID_BYTES_MAX} bytes")
+
+
 def headers_of(batch: Batch) -> dict[str, Any] | None:
     """The headers as a dictionary, or None. Raises msgspec.DecodeError when they are not a map."""
     return None if batch.headers == NIL else _headers_decoder.decode(batch.headers)
@@ -100,6 +155,7 @@ def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
         bodies=batch.bodies[first_byte:last_byte],
         properties=properties,
         options=batch.options,
+        due=None if batch.due is None else batch.due[8 * start : 8 * stop],
     )
 
 

@@ -70,7 +70,11 @@ class BindingSpec(_Value, frozen=True):
 
 @final
 class Options(_Value, frozen=True):
-    """What a publisher asks of every message in a batch. None means that nothing was asked."""
+    """What a publisher asks of every message in a batch. None means that nothing was asked.
+
+    `deliver_at_ms`: publish them then; 0: each at its own time, in the batch's `due`. `schedule_key` names a delayed
+    message; another of the same key takes its place.
+    """
 
     durability: int = Durability.SYNC
     content_type: str | None = None
@@ -78,6 +82,8 @@ class Options(_Value, frozen=True):
     ttl_ms: int | None = None
     priority: int = 0
     dedup_id: str | None = None
+    deliver_at_ms: int | None = None
+    schedule_key: str | None = None
 
 
 @final

@@ -6,6 +6,7 @@
     │   ├── UnknownExchange      no exchange of that name
     │   ├── UnknownQueue         no queue of that name
     │   ├── UnknownBinding       no such binding to remove
+    │   ├── UnknownDelayed       no message of that id or key waits: never did, fired or cancelled
     │   ├── PreconditionFailed   exists with other properties, is in use, is not empty
     │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
     │   ├── Unroutable           no queue matched and the exchange's policy is `return`
@@ -72,6 +73,13 @@ class UnknownBinding(Refused):
     """No such binding exists."""
 
     code = "unknown_binding"
+
+
+@final
+class UnknownDelayed(Refused):
+    """No delayed message of that id or key waits: there never was one, or it was fired or cancelled."""
+
+    code = "unknown_delayed"
 
 
 @final
@@ -226,6 +234,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         UnknownExchange,
         UnknownQueue,
         UnknownBinding,
+        UnknownDelayed,
         PreconditionFailed,
         ResourceLocked,
         Unroutable,

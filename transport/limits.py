@@ -24,6 +24,10 @@ HEADERS_BYTES_MAX: Final = 64 * 1024
 
 PREFETCH_MAX: Final = 65_535
 DEDUP_ID_BYTES_MAX: Final = 255
+SCHEDULE_KEY_BYTES_MAX: Final = 255
+
+DELAY_MS_MAX: Final = 100 * 366 * 24 * 3_600_000
+"""A message may be delayed by a century. Whoever asks for more has mixed up the units."""
 
 
 @final

@@ -120,6 +120,10 @@ def decode_headers(raw: msgspec.Raw) -> dict[str, Any] | None:
     return check_headers(headers)
 
 
+DELAY: Final = "delay"
+"""The actor that is the delay scheduler."""
+
+
 def actor_of_queue(name: str) -> str:
     """The actor that is this queue."""
     return f"queue:{name}"

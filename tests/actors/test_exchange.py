@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.transport import messages
+from posthouse.transport.batch import pack_due
 from posthouse.transport.messages import (
     Batch,
     BindingSpec,
@@ -16,6 +17,7 @@ from posthouse.transport.messages import (
     TopologyChange,
     WatchTopology,
 )
+from posthouse.transport.messages_delay import Scheduled
 from tests.support.actor_bench import batch
 from tests.support.exchange_bench import TOPOLOGY, ExchangeWorld, receipts, refusal
 
@@ -311,3 +313,61 @@ def test_a_publisher_that_left_gets_no_receipt_and_its_batch_goes_on() -> None:
 def test_an_exchange_has_no_timer() -> None:
     with pytest.raises(AssertionError, match="no timer"):
         ExchangeWorld().actor.wake("alarm")
+
+
+def delayed(*bodies: bytes, first_seq: int = 1) -> Batch:
+    """A batch for the exchange `fan`, due one after the other."""
+    plain = batch(*bodies, exchange="fan", first_seq=first_seq, options=Options(deliver_at_ms=0))
+    due = pack_due([2_000_000_000_000 + index for index in range(len(bodies))])
+    return Batch(**{**{name: getattr(plain, name) for name in plain.__struct_fields__}, "due": due})
+
+
+def test_a_delayed_batch_goes_to_the_scheduler_as_it_came_and_the_receipt_names_its_id() -> None:
+    world = ExchangeWorld("fan")
+    scheduler = world.bench.actor("delay")
+    one = world.queue("one")
+    scheduler.settles_at_once = False
+    sent = delayed(b"x", b"y")
+    assert world.publish(sent) == []
+    assert [messages.encode(heard) for heard in scheduler.take_heard()] == [messages.encode(sent)]
+    scheduler.say(Scheduled(7, 1, 2, 41))
+    scheduler.settle()
+    world.bench.run()
+    assert world.publisher.hears() == Receipt(7, 1, 2, (), Durability.SYNC, scheduled_id=41)
+    assert one.take_heard() == []
+
+
+def test_what_the_scheduler_refuses_is_refused() -> None:
+    world = ExchangeWorld("fan")
+    scheduler = world.bench.actor("delay")
+    scheduler.settles_at_once = False
+    world.publish(delayed(b"x"))
+    scheduler.say(StoreNote(7, 1, 1, "disk_space_low", "full"))
+    scheduler.settle()
+    world.bench.run()
+    assert refusal(world.publisher.take_heard()).code == "disk_space_low"
+
+
+def test_a_delay_that_contradicts_itself_or_an_internal_exchange_is_refused_at_once() -> None:
+    world = ExchangeWorld("fan")
+    wrong = batch(b"x", exchange="fan", options=Options(deliver_at_ms=0))
+    assert refusal(world.publish(wrong)).code == "invalid_argument"
+    inner = ExchangeWorld("inner")
+    hidden = batch(b"x", exchange="inner", options=Options(deliver_at_ms=2_000_000_000_000))
+    assert refusal(inner.publish(hidden)).code == "precondition_failed"
+
+
+def test_with_the_scheduler_quarantined_delayed_batches_are_refused_and_others_are_not() -> None:
+    world = ExchangeWorld("fan")
+    one, two = world.queue("one"), world.queue("two")
+    scheduler = world.bench.actor("delay")
+    scheduler.settles_at_once = False
+    world.publish(delayed(b"x"))
+    world.bench.down("delay", "quarantined", "its journal is damaged")
+    assert refusal(world.publisher.take_heard()).code == "actor_down"
+    assert refusal(world.publish(delayed(b"y", first_seq=2))).code == "actor_down"
+    world.publish(batch(b"z", exchange="fan", first_seq=3))
+    assert len(one.take_heard()) == len(two.take_heard()) == 1
+    assert receipts(world.publisher.take_heard() or [Receipt(7, 3, 1)])
+    world.bench.actor("delay", 2)
+    assert receipts(world.publish(delayed(b"w", first_seq=4)))[0].code is None

@@ -6,7 +6,14 @@ import random
 from dataclasses import dataclass
 
 from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
-from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher
+from tests.simulation.clients import (
+    History,
+    SimArchitect,
+    SimBinder,
+    SimConsumer,
+    SimPublisher,
+    SimScheduler,
+)
 from tests.simulation.network import Weather
 from tests.simulation.verdict import judge
 from tests.simulation.world import World
@@ -79,6 +86,9 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     for exchange in ("fan", "top", "head"):
         SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
     SimPublisher(world, "publisher-default", history, ("", ["one", "three"], messages // 2))
+    for exchange in ("fan", "top"):
+        SimScheduler(world, f"scheduler-{exchange}", history, (exchange, KEYS, messages // 2))
+    SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
     SimBinder(world, "binder", history, 6)
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
@@ -125,11 +135,12 @@ class _Expected:
             repr(body) for body in history.published if body not in history.confirmed and body not in history.refused
         ]
         seen = {(delivered.body, delivered.queue) for delivered in history.delivered}
+        expected = self.queues()
         return undecided + [
             f"{body!r} in {queue}"
             for body, receipt in history.confirmed.items()
-            for queue in receipt.queues
-            if (body, queue) not in seen
+            for queue in (receipt.queues if body not in history.due else expected[body])
+            if (body, queue) not in seen and body not in history.perhaps_gone
         ]
 
     def is_drained(self) -> bool:

@@ -25,6 +25,9 @@ def judge(history: History, expected: dict[bytes, set[str]]) -> list[str]:
         *_dishonest(by_copy),
         *_out_of_order(history, by_copy),
         *_misrouted(history),
+        *_early(history),
+        *_cancelled_in_vain(history, by_copy),
+        *_half_fired(history, expected, by_copy),
     ]
 
 
@@ -33,6 +36,15 @@ def _lost(
 ) -> list[str]:
     found = []
     for body, receipt in history.confirmed.items():
+        if body in history.due:
+            if receipt.queues:
+                found.append(f"{body!r} is delayed, and its receipt names {receipt.queues}")
+            found += [
+                f"scheduled and never delivered: {body!r} in {queue}"
+                for queue in expected[body]
+                if (body, queue) not in by_copy and body not in history.perhaps_gone
+            ]
+            continue
         if set(receipt.queues) != expected.get(body, set(receipt.queues)):
             found.append(f"the receipt of {body!r} names {receipt.queues}, it belongs in {expected[body]}")
         found += [
@@ -106,4 +118,32 @@ def _misrouted(history: History) -> list[str]:
         has_arrived = body in history.confirmed
         if has_arrived != is_bound:
             found.append(f"{body!r} was published while bound={is_bound} was confirmed, and routed={has_arrived}")
+    return found
+
+
+def _early(history: History) -> list[str]:
+    return [
+        f"{delivered.body!r} was delivered {history.due[delivered.body] - delivered.at_ms} ms before its time"
+        for delivered in history.delivered
+        if delivered.at_ms < history.due.get(delivered.body, 0)
+    ]
+
+
+def _cancelled_in_vain(history: History, by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
+    return [
+        f"cancelled, confirmed, and yet delivered: {body!r} from {queue}"
+        for body, queue in by_copy
+        if body in history.cancelled
+    ]
+
+
+def _half_fired(
+    history: History, expected: dict[bytes, set[str]], by_copy: dict[tuple[bytes, str], list[Delivered]]
+) -> list[str]:
+    """A delayed message that may have been cancelled reached all of its queues, or none."""
+    found = []
+    for body in history.perhaps_gone:
+        reached = {queue for queue in expected[body] if (body, queue) in by_copy}
+        if reached and reached != expected[body]:
+            found.append(f"{body!r} reached {reached} of {expected[body]}")
     return found

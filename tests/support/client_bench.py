@@ -12,7 +12,8 @@ from typing import Any, Final, final
 
 import msgspec
 
-from posthouse.session import REGISTRY, Call, Session
+from posthouse.call import Call
+from posthouse.session import REGISTRY, Session
 from posthouse.subscription import Subscription
 from posthouse.transport import wire
 from posthouse.transport.limits import Limits

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import posthouse
-from posthouse import aio
+from posthouse import aio, aio_delayed, delayed
 from posthouse.aio_wire import Wire
 from posthouse.errors import BrokerNotRunning, InvalidArgument, NotDone, OutcomeUnknown
 from posthouse.transport.messages import NIL, Cancel, Consume, Get, Outcome, QueueUnused, Reply, Settle
@@ -254,6 +254,7 @@ async def test_a_closed_connection_refuses_everything(wire: Wire, pump: PlayedPu
         (posthouse.Publisher, aio.Publisher),
         (posthouse.Consumer, aio.Consumer),
         (posthouse.Message, aio.Message),
+        (delayed.Delayed, aio_delayed.Delayed),
     ],
 )
 def test_both_clients_offer_the_same_with_the_same_arguments(blocking: type, asynchronous: type) -> None:

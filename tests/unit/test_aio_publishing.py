@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +13,8 @@ import posthouse
 from posthouse import aio
 from posthouse.aio_wire import Wire
 from posthouse.errors import InvalidArgument, NotDone, OutcomeUnknown, PublishError, Unroutable
-from posthouse.transport.messages import Batch, Receipt
+from posthouse.transport.batch import due_of
+from posthouse.transport.messages import Batch, Options, Receipt
 from tests.unit.test_aio_wire import PlayedPump, in_loop, passes, start, until
 
 EXCHANGE = "exchange:ex"
@@ -60,6 +63,83 @@ async def test_messages_with_a_dedup_id_travel_alone_and_others_with_their_ident
     for batch in found:
         confirm(pump, batch)
     await asyncio.gather(*tasks)
+
+
+@in_loop
+async def test_delayed_messages_that_travel_together_keep_their_own_times_and_ids(wire: Wire, pump: PlayedPump) -> None:
+    broker = aio.Broker(wire, 5.0)
+    pump.bench.live(EXCHANGE)
+    at = datetime.now(UTC) + timedelta(days=1)
+    tasks = await start(
+        broker.publish("ex", b"1", "k", delay_s=60),
+        broker.publish("ex", b"2", "k", deliver_at=at),
+        broker.publish("ex", b"3", "k", delay_s=60, schedule_key="a"),
+        broker.publish("ex", b"4", "k", delay_s=60, schedule_key="a"),
+    )
+    together, alone, alone_too = batches(pump)
+    assert [batch.count for batch in (together, alone, alone_too)] == [2, 1, 1]
+    assert due_of(together)[1] == math.ceil(at.timestamp() * 1000)
+    assert due_of(together)[1] > due_of(together)[0] > together.published_ms
+    assert alone.options == Options(deliver_at_ms=0, schedule_key="a")
+    confirm(pump, together, queues=(), scheduled_id=100)
+    confirm(pump, alone, queues=(), scheduled_id=102)
+    confirm(pump, alone_too, queues=(), scheduled_id=103)
+    receipts = await asyncio.gather(*tasks)
+    assert [receipt.scheduled_id for receipt in receipts] == ["100", "101", "102", "103"]
+
+
+WRONG_DELAYS: list[dict[str, Any]] = [
+    *({"delay_s": delay_s} for delay_s in (0, -1, math.nan, math.inf, -math.inf, 1e12, 10**400, True, "5")),
+    {"deliver_at": datetime(2001, 1, 1, tzinfo=UTC)},
+    {"deliver_at": datetime(2300, 1, 1, tzinfo=UTC)},
+    {"deliver_at": datetime(2100, 1, 1)},
+    {"deliver_at": "2100-01-01T00:00:00Z"},
+    {"delay_s": 1, "deliver_at": datetime(2100, 1, 1, tzinfo=UTC)},
+    {"schedule_key": "k"},
+    {"delay_s": 1, "schedule_key": ""},
+    {"delay_s": 1, "schedule_key": "\ud800"},
+]
+
+
+@in_loop
+async def test_a_delay_that_nobody_can_mean_is_refused_and_nothing_was_taken(wire: Wire, pump: PlayedPump) -> None:
+    broker = aio.Broker(wire, 5.0)
+    publisher = broker.publisher("ex")
+    pump.bench.live(EXCHANGE)
+    for options in WRONG_DELAYS:
+        for taking in (
+            broker.publish("ex", b"1", "k", **options),
+            publisher.send(b"1", "k", **options),
+            publisher.send_many([b"1"], "k", **options),
+        ):
+            with pytest.raises(InvalidArgument):
+                await taking
+    with pytest.raises(InvalidArgument, match="share a schedule_key"):
+        await publisher.send_many([b"1", b"2"], delay_s=1, schedule_key="k")
+    assert all(stream.next_seq == 1 for stream in wire.session.streams())
+    assert batches(pump) == []
+
+
+@in_loop
+async def test_a_pipelined_publisher_delays_one_by_one_or_many_with_a_time_for_each(
+    wire: Wire, pump: PlayedPump
+) -> None:
+    pump.bench.live(EXCHANGE)
+    publisher = aio.Broker(wire, 5.0).publisher("ex")
+    await publisher.send(b"1", delay_s=60)
+    await publisher.send(b"2", delay_s=120)
+    await publisher.send(b"3")
+    await publisher.send_many([b"x"] * 1_001, delay_s=[60.0] * 1_000 + [3_600.0])
+    await passes(5)
+    found = batches(pump)
+    assert [batch.count for batch in found] == [2, 1, 1_000, 1]
+    first, second = due_of(found[0])
+    assert 59_000 < second - first < 61_000
+    assert found[1].options is None
+    assert due_of(found[3])[0] - due_of(found[2])[0] > 3_000_000
+    for batch in found:
+        confirm(pump, batch, queues=(), scheduled_id=1)
+    await publisher.close()
 
 
 @in_loop

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from posthouse.arguments import check_count, check_seconds
+from posthouse.arguments import check_count, check_seconds, is_short_text
 from posthouse.transport.errors import InvalidArgument
 
 
@@ -30,3 +30,9 @@ def test_seconds_are_a_float(value: float) -> None:
 def test_anything_else_is_no_number_of_seconds(value: object) -> None:
     with pytest.raises(InvalidArgument, match="timeout_s"):
         check_seconds("timeout_s", value)
+
+
+def test_a_short_text_is_counted_in_bytes_of_utf8() -> None:
+    assert is_short_text("é", 2)
+    for value in ("", "é", b"e", None, "\ud800"):
+        assert not is_short_text(value, 1)

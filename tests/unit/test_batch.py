@@ -11,9 +11,11 @@ import pytest
 from posthouse.transport import batch as batch_module
 from posthouse.transport.batch import (
     check_batch,
+    due_of,
     durability_of,
     headers_of,
     lengths_of,
+    pack_due,
     pack_lengths,
     properties_of,
     slice_batch,
@@ -165,3 +167,22 @@ def test_who_asks_for_nothing_gets_the_safest_level() -> None:
     assert durability_of(batch_of(b"")) == Durability.SYNC
     assert durability_of(batch_of(b"", options=Options())) == Durability.SYNC
     assert durability_of(batch_of(b"", options=Options(durability=Durability.MEMORY))) == Durability.MEMORY
+
+
+def test_times_are_packed_as_little_endian_u64_and_a_slice_takes_its_own() -> None:
+    packed = pack_due([1, 1 << 40])
+    assert bytes(packed) == b"\x01" + b"\0" * 7 + b"\0\0\0\0\0\x01\0\0"
+    batch = batch_of(b"a", b"b", due=packed, options=Options(deliver_at_ms=0))
+    assert list(due_of(batch)) == [1, 1 << 40]
+    assert list(due_of(slice_batch(batch, 1, 2))) == [1 << 40]
+
+
+def test_one_time_for_all_is_that_of_each() -> None:
+    assert list(due_of(batch_of(b"a", b"b", options=Options(deliver_at_ms=5)))) == [5, 5]
+
+
+def test_a_big_endian_machine_turns_times_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_module, "sys", SimpleNamespace(byteorder="big"))
+    packed = pack_due([1])
+    assert bytes(packed) == b"\0" * 7 + b"\x01"
+    assert list(due_of(batch_of(b"a", due=packed, options=Options(deliver_at_ms=0)))) == [1]

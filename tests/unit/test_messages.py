@@ -56,6 +56,16 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
+from posthouse.transport.messages_delay import (
+    CancelDelayed,
+    DelayedInfo,
+    DelayInfo,
+    DelayStatus,
+    FireDelayed,
+    ListDelayed,
+    RescheduleDelayed,
+    Scheduled,
+)
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
@@ -77,7 +87,7 @@ BATCH: Final = Batch(
 
 SAMPLES: Final[tuple[Message, ...]] = (
     BATCH,
-    Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full"),
+    Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full", 4_711),
     StoreNote(77, 41, 2, "duplicate", "seen before"),
     Consume(1, 9, 100, True, True),
     Cancel(2, 9),
@@ -110,9 +120,27 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Failed(26, "unknown_queue", "there is no queue 'x'"),
     ActorUp("queue:billing", 3, "ipc:///run/posthouse/billing-3"),
     ActorDown("queue:billing", 3, "restarting", "it crashed"),
+    Scheduled(77, 41, 2, 4_711),
+    ListDelayed(27, "orders", "k", 10),
+    CancelDelayed(28, 4_711, "k"),
+    RescheduleDelayed(29, 1_700_000_000_000, 4_711, "k"),
+    FireDelayed(30, 4_711, "k"),
+    DelayStatus(31),
 )
 
 VALUES: Final = (
+    DelayedInfo(
+        scheduled_id=4_711,
+        schedule_key="k",
+        exchange="orders",
+        routing_key="eu.berlin",
+        deliver_at_ms=1_700_000_000_000,
+        size=5,
+        state="failed",
+        code="unroutable",
+        text="no queue",
+    ),
+    DelayInfo(waiting=3, next_due_ms=1_700_000_000_000, accepted=9),
     QueueInfo(name="billing", ready=3, unacked=1, bytes=400),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
 )

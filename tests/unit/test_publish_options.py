@@ -53,7 +53,6 @@ def test_options_are_what_was_asked() -> None:
         {"durability": 1},
         {"colour": "red"},
         {"ttl_s": 5},
-        {"delay_s": 0},
         {"priority": 3},
         {"dedup_id": ""},
         {"dedup_id": "é" * 128},

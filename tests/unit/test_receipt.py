@@ -20,9 +20,14 @@ from posthouse.transport.messages import Durability, ExchangeSpec, QueueInfo, Re
     ("level", "name"), [(Durability.SYNC, "sync"), (Durability.OS, "os"), (Durability.MEMORY, "memory")]
 )
 def test_a_receipt_names_its_queues_in_order_and_the_level_reached(level: Durability, name: str) -> None:
-    found = PublishReceipt.of(Receipt(1, 1, 1, ("two", "one"), level, duplicate=True))
+    found = PublishReceipt.of(Receipt(1, 1, 1, ("two", "one"), level, duplicate=True), 1)
     assert found == PublishReceipt(queues=["one", "two"], durability=name, duplicate=True)
     assert (found.held, found.scheduled_id) == (False, None)
+
+
+def test_each_delayed_message_of_a_range_has_an_id_of_its_own() -> None:
+    receipt = Receipt(1, 7, 3, scheduled_id=100)
+    assert [PublishReceipt.of(receipt, number).scheduled_id for number in (7, 8, 9)] == ["100", "101", "102"]
 
 
 def _status(address: Address, *states: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.session import REGISTRY, result_of
+from posthouse.call import result_of
+from posthouse.session import REGISTRY
 from posthouse.transport import messages
 from posthouse.transport.errors import ActorDown, OutcomeUnknown, PosthouseError, UnknownExchange, UnknownQueue
 from posthouse.transport.messages import (

@@ -1,0 +1,96 @@
+"""What survives of the delay scheduler: its messages, their keys, what is on its way, what it has seen, its counters.
+
+Everything here can be rebuilt from the journal's records, and a mark is all of it except the messages. What is in
+memory to be quick (the timetable, bodies) is not part of it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, final
+
+import msgspec
+
+from posthouse.actors.delay_ledger import FAILED, FIRING, GONE, Ledger
+from posthouse.actors.delay_moves import Move, Moves
+from posthouse.actors.delay_records import Counters, Mark
+from posthouse.actors.queue_streams import Streams
+
+RECENT_BATCHES_MAX: Final = 16_384
+"""A publisher that did not hear the answer and sends again gets the same ids, if it was one of so many last batches."""
+
+
+@final
+class DelayContents:
+    """The durable half of the scheduler. Ids are handed out from `next_id` and never again."""
+
+    __slots__ = ("_key_of", "counters", "failures", "keys", "ledger", "moves", "next_id", "recent", "streams")
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.moves = Moves()
+        self.streams = Streams()
+        self.counters = Counters()
+        self.next_id = 1
+        self.keys: dict[str, int] = {}
+        self._key_of: dict[int, str] = {}
+        self.failures: dict[int, tuple[str, str]] = {}
+        self.recent: OrderedDict[tuple[int, int], int] = OrderedDict()
+
+    def mark(self) -> Mark:
+        """What the head of a new journal segment says. A copy."""
+        return Mark(self.next_id, self.streams.flat(), msgspec.structs.replace(self.counters))
+
+    def remember(self, stream: int, first_seq: int, first_id: int) -> None:
+        """This batch of a publisher got its ids from here on."""
+        self.recent[stream, first_seq] = first_id
+        if len(self.recent) > RECENT_BATCHES_MAX:
+            self.recent.popitem(last=False)
+
+    # ---- keys ----
+
+    def name(self, message_id: int, key: str) -> int:
+        """A message takes over a key; returns the id of the one that had it and is to go, or 0."""
+        before = self.keys.get(key, 0)
+        self.keys[key] = message_id
+        self._key_of[message_id] = key
+        return 0 if self.ledger.due(before) in (GONE, FIRING) else before
+
+    def rename(self, message_id: int, key: str) -> None:
+        """A message that was copied forward in the journal had this key, unless a later one has it now."""
+        self._key_of[message_id] = key
+        if self.keys.get(key, 0) < message_id:
+            self.keys[key] = message_id
+
+    # ---- ends ----
+
+    def forget(self, message_id: int) -> int:
+        """A message is gone; returns when it was due (or FAILED, FIRING; GONE when there was none)."""
+        before = self.ledger.set(message_id, GONE)
+        self.failures.pop(message_id, None)
+        key = self._key_of.pop(message_id, None)
+        if key is not None and self.keys.get(key) == message_id:
+            del self.keys[key]
+        return before
+
+    def fired(self, move: Move) -> None:
+        """The exchange has it."""
+        if self.moves.remove(move):
+            for message_id in move.ids:
+                self.forget(message_id)
+            self.counters.fired += len(move.ids)
+
+    def failed(self, move: Move, code: str, text: str) -> None:
+        """The exchange will never take it: its messages are kept, with the reason."""
+        if self.moves.remove(move):
+            reason = (code, text)
+            for message_id in move.ids:
+                if self.ledger.set(message_id, FAILED):
+                    self.failures[message_id] = reason
+
+    def returned(self, move: Move, due_ms: int) -> None:
+        """The exchange could not take it now: its messages wait again."""
+        if self.moves.remove(move):
+            for message_id in move.ids:
+                self.ledger.set(message_id, due_ms)
+            self.counters.retried += len(move.ids)
