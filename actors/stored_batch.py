@@ -6,7 +6,7 @@ encoded again: a whole batch is delivered and journaled as it came.
 
 from __future__ import annotations
 
-from typing import TypeAlias, final
+from typing import NamedTuple, TypeAlias, final
 
 import msgspec
 
@@ -42,3 +42,14 @@ def stored(first_offset: int, batch: Batch, raw: Bytes) -> StoredBatch:
     count, body_bytes = batch.count, batch.bodies.nbytes
     last_offset = first_offset + count - 1
     return StoredBatch(first_offset, last_offset, count, batch, raw, len(raw), body_bytes, count, body_bytes)
+
+
+@final
+class Slice(NamedTuple):
+    """Messages `start` up to `stop` of `entry`, all at the same attempt."""
+
+    first_offset: int
+    attempt: int
+    entry: StoredBatch
+    start: int
+    stop: int

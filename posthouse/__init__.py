@@ -13,20 +13,24 @@
 from posthouse import errors
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
+from posthouse.dead_letters import DeadLetter
 from posthouse.errors import PosthouseError
 from posthouse.message import Message
 from posthouse.publisher import Publisher
 from posthouse.receipt import PublishReceipt
+from posthouse.retry import Retry
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Broker",
     "Consumer",
+    "DeadLetter",
     "Message",
     "PosthouseError",
     "PublishReceipt",
     "Publisher",
+    "Retry",
     "connect",
     "errors",
 ]

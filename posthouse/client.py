@@ -19,8 +19,10 @@ from posthouse.address import parse_address
 from posthouse.arguments import check_count, check_seconds
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
+from posthouse.dead_letters import DeadLetters
 from posthouse.message import Message
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
+from posthouse.queue_policies import queue_policies
 from posthouse.receipt import PublishReceipt
 from posthouse.session import REGISTRY, Call, result_of
 from posthouse.stream import Stream
@@ -75,6 +77,7 @@ class Broker:
         self._session = pump.session
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
+        self.dead_letters = DeadLetters(self._ask_actor, self._pause, timeout_s)
 
     # ---- topology ----
 
@@ -119,13 +122,10 @@ class Broker:
     ) -> QueueInfo:
         """Make a queue, or check that it is as described; the broker chooses a name for "".
 
+        Policies: retry (a `Retry`; five attempts by default), dead_letter ("store", "off"), ttl_s, ack_timeout_s,
+        max_length, max_bytes, overflow ("drop-head", "reject-publish", "dead-letter").
         Raises PreconditionFailed naming what differs, ResourceLocked for somebody else's exclusive queue.
         """
-        for policy, value in policies.items():
-            if policy not in _POLICIES_TO_COME:
-                raise InvalidArgument(f"declare_queue has no argument {policy!r}")
-            if value not in (None, False, _POLICIES_TO_COME[policy]):
-                raise InvalidArgument(f"{policy} is not in this version of posthouse")
         if name != "":
             check_name("queue", name)
         spec = QueueSpec(
@@ -134,6 +134,7 @@ class Broker:
             exclusive=exclusive,
             auto_delete=auto_delete,
             single_active_consumer=single_active_consumer,
+            **queue_policies(policies),
         )
         made: str = self._ask(lambda number: messages.DeclareQueue(number, spec), str)
         return self.queue_info(made)
@@ -350,6 +351,13 @@ class Broker:
         check_name("queue", queue)
         return self._finish(actor_of_queue(queue), make, kind, False)
 
+    def _ask_actor(self, actor: str, make: Callable[[int], Any], kind: Any) -> Any:
+        return self._finish(actor, make, kind, False)
+
+    def _pause(self, duration_s: float) -> None:
+        with self._pump.lock:
+            self._pump.wait_until(lambda: False, time.monotonic() + duration_s)
+
     def _finish(self, target: str, make: Callable[[int], Any], kind: Any, is_removal: bool) -> Any:
         with self._pump.lock:
             if self._pump.is_closed:
@@ -371,15 +379,5 @@ class Broker:
                 f"no answer within {limit_s} s; it may or may not have happened: look before you repeat it"
             )
 
-
-_POLICIES_TO_COME = {
-    "retry": None,
-    "ttl_s": None,
-    "max_length": None,
-    "max_bytes": None,
-    "overflow": "drop-head",
-    "priority": False,
-}
-"""Policies of later versions with their defaults, which are accepted; anything else is refused, never ignored."""
 
 __all__ = ["Broker", "Refused", "connect", "msgspec"]

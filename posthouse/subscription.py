@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, final
 
+from posthouse.failure import Failure
 from posthouse.message import Message, Slice
 from posthouse.transport import messages
 from posthouse.transport.errors import PosthouseError
@@ -32,7 +33,7 @@ class Subscription:
         self.failure: PosthouseError | None = None
         self.ready: deque[Message] = deque()
         self.unsettled = 0
-        self._ranges: dict[tuple[Outcome, bool, str], list[int]] = {}
+        self._ranges: dict[tuple[Outcome, bool, str, Failure | None], list[int]] = {}
 
     def open(self, request: int) -> Consume:
         """What to say to the queue when a session opens. Forgets what an earlier session delivered."""
@@ -49,14 +50,16 @@ class Subscription:
         shared = Slice(batch, delivery.first_offset, delivery.attempt, self.epoch)
         self.ready.extend(shared.messages(None if self.auto_ack else self))
 
-    def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
+    def settle(
+        self, message: Message, outcome: Outcome, requeue: bool, reason: str, failure: Failure | None = None
+    ) -> None:
         """Note a settlement; `take_settlements` gathers them."""
         if message.epoch != self.epoch:
             return
         offset = message.offset
-        ranges = self._ranges.get((outcome, requeue, reason))
+        ranges = self._ranges.get((outcome, requeue, reason, failure))
         if ranges is None:
-            ranges = self._ranges[outcome, requeue, reason] = []
+            ranges = self._ranges[outcome, requeue, reason, failure] = []
         if ranges and ranges[-1] == offset - 1:
             ranges[-1] = offset
         else:
@@ -75,10 +78,12 @@ class Subscription:
         gathered, self._ranges = self._ranges, {}
         self.unsettled = 0
         settles = []
-        for (outcome, requeue, reason), ranges in gathered.items():
+        for (outcome, requeue, reason, failure), ranges in gathered.items():
+            after = None if failure is None else failure.retry_after_ms
+            error = dict(failure.error) if failure is not None and failure.error else None
             for start in range(0, len(ranges), 2 * SETTLE_RANGES_MAX):
                 part = ranges[start : start + 2 * SETTLE_RANGES_MAX]
-                settles.append(Settle(self.number, outcome, part, 0, requeue, reason))
+                settles.append(Settle(self.number, outcome, part, 0, requeue, reason, after, error))
         return settles
 
     def fail(self, error: PosthouseError) -> None:

@@ -166,9 +166,7 @@ def test_settling_twice_is_refused_and_a_settlement_counts_once(broker: posthous
     assert broker.get(queue) is None
 
 
-def test_requeued_messages_return_to_their_place_before_later_ones(
-    broker: posthouse.Broker, queue: str
-) -> None:
+def test_requeued_messages_return_to_their_place_before_later_ones(broker: posthouse.Broker, queue: str) -> None:
     publish(broker, queue, 20)
     with broker.consume(queue, prefetch=5) as messages:
         for message in reversed(take(messages, 5)):
@@ -321,9 +319,7 @@ def test_a_consumer_busy_in_its_handler_keeps_its_messages(
 
 
 @pytest.mark.parametrize("door", [False, True])
-def test_a_consumer_and_a_publisher_go_on_after_a_restart_of_the_broker(
-    process: BrokerProcess, door: bool
-) -> None:
+def test_a_consumer_and_a_publisher_go_on_after_a_restart_of_the_broker(process: BrokerProcess, door: bool) -> None:
     broker = process.connect(door=door)
     broker.declare_queue("q")
     messages = broker.consume("q", prefetch=10)
@@ -364,9 +360,7 @@ def test_a_receipt_says_how_safe_the_message_is(broker: posthouse.Broker, queue:
     broker.delete_queue("passing")
 
 
-def test_a_dedup_id_enters_once_whatever_restarts(
-    process: BrokerProcess, start_program: StartProgram
-) -> None:
+def test_a_dedup_id_enters_once_whatever_restarts(process: BrokerProcess, start_program: StartProgram) -> None:
     broker = process.connect()
     broker.declare_queue("q")
 

@@ -167,17 +167,13 @@ def strike(target: str, process: BrokerProcess, consumers: Consumers) -> None:
         process.kill(target)
 
 
-def test_a_hundred_kills_lose_nothing_and_invent_nothing(
-    process: BrokerProcess, consumers: Consumers
-) -> None:
+def test_a_hundred_kills_lose_nothing_and_invent_nothing(process: BrokerProcess, consumers: Consumers) -> None:
     seed = int(os.environ.get("POSTHOUSE_KILL_SEED") or time.time_ns() % 1_000_000)
     print(f"POSTHOUSE_KILL_SEED={seed}")
     source = random.Random(seed)
     audit = Audit()
     pause = threading.Event()
-    publishers = [
-        Publisher(stream, process.connect(door=stream == 3, timeout_s=60.0), audit) for stream in (1, 2, 3)
-    ]
+    publishers = [Publisher(stream, process.connect(door=stream == 3, timeout_s=60.0), audit) for stream in (1, 2, 3)]
     eventually(lambda: audit.confirmed >= 3 * BURST, what="the load flows before the first kill")
     kills: dict[str, int] = {}
     hits = 0
@@ -194,9 +190,7 @@ def test_a_hundred_kills_lose_nothing_and_invent_nothing(
         for publisher in publishers:
             publisher.stop()
     assert audit.unconfirmed == 0
-    eventually(
-        lambda: not any(audit.missing(consumers.read(queue)) for queue in QUEUES), 20.0, "all is delivered"
-    )
+    eventually(lambda: not any(audit.missing(consumers.read(queue)) for queue in QUEUES), 20.0, "all is delivered")
     print(f"{kills}, {hits} of them hit, {audit.confirmed} messages confirmed")
     print(f"{sum(publisher.unknown for publisher in publishers)} flushes passed their deadline")
     faults = [fault for queue in QUEUES for fault in audit.faults(queue, consumers.read(queue))]

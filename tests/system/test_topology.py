@@ -219,9 +219,7 @@ def test_what_no_queue_wants_goes_where_the_exchange_says(broker: posthouse.Brok
     assert bodies_of(broker, name) == [b"caught"]
 
 
-def test_a_delete_on_condition_is_refused_until_the_condition_holds(
-    broker: posthouse.Broker, name: str
-) -> None:
+def test_a_delete_on_condition_is_refused_until_the_condition_holds(broker: posthouse.Broker, name: str) -> None:
     broker.declare_exchange(name, "direct")
     broker.declare_queue(name)
     broker.bind(name, name, "key")
