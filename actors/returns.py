@@ -251,6 +251,7 @@ class Returns:
         if room <= 0 or any(outbox.has_unsent for outbox in self._store.outboxes.values()):
             job.settle()
             return
+        is_canary = job.is_canary
         chosen: dict[str, list[tuple[int, Range]]] = {}
         is_end = True
         for group in self._store.groups(job.filter, self._headers_of, job.cursor):
@@ -270,12 +271,12 @@ class Returns:
                     job.went(last - first + 1, last)
         job.has_walked = job.has_walked or (is_end and room > 0)
         for queue, pieces in chosen.items():
-            self._intend(job, queue, pieces)
+            self._intend(job, queue, pieces, is_canary=is_canary)
         job.settle()
         if not job.is_over and not job.has_walked and not job.asked.rate and not job.is_canary:
             self._context.set_timer(WORK, self._context.monotonic_ms)
 
-    def _intend(self, job: Job, queue: str, pieces: list[tuple[int, Range]]) -> None:
+    def _intend(self, job: Job, queue: str, pieces: list[tuple[int, Range]], *, is_canary: bool) -> None:
         """Letters that go to one queue: neighbours that share everything but the body travel as one batch."""
         self._target(queue)
         run: list[Range] = []
@@ -284,20 +285,20 @@ class Returns:
         for first_id, (first, last) in pieces:
             key = _shared(self._batch_of(first_id))
             if run and (key != shared or count + last - first + 1 > BATCH_MESSAGES_MAX):
-                self._intend_one(job, queue, run)
+                self._intend_one(job, queue, run, is_canary=is_canary)
                 run, count = [], 0
             shared = key
             run.append((first, last))
             count += last - first + 1
-        self._intend_one(job, queue, run)
+        self._intend_one(job, queue, run, is_canary=is_canary)
 
-    def _intend_one(self, job: Job, queue: str, ranges: list[Range]) -> None:
+    def _intend_one(self, job: Job, queue: str, ranges: list[Range], *, is_canary: bool) -> None:
         intent = self._store.leave(queue, ranges)
         flat = [number for pair in ranges for number in pair]
         leaving = Leaving(queue, self._store.outboxes[queue].stream, intent.first_seq, flat)
         self._context.append(Kind.LEAVING, encode_leaving(leaving))
         self._job_of[queue, intent.first_seq] = job
-        if job.is_canary:
+        if is_canary:
             job.canaries[queue, intent.first_seq] = Canary(queue, intent.count)
 
     def _send(self, target: Target) -> None:

@@ -43,6 +43,7 @@ REASONS: Final = (
 )
 LIST_MAX: Final = 1_000
 POLL_S: Final = 0.02
+Causes = list[Cause]
 ID_MAX: Final = (1 << 63) - 1
 
 Ask = Callable[[str, Callable[[int], Any], Any], Any]
@@ -128,11 +129,11 @@ class DeadLetters:
         fingerprint: str | None = None,
         limit: int = 100,
         **more: Any,
-    ) -> list[Cause]:
+    ) -> Causes:
         """The same letters by what they died of, the most frequent cause first."""
         wanted = make_filter(queue, reason, fingerprint, more)
         check_count("limit", limit, 1, LIST_MAX)
-        found: list[Cause] = self._ask(DEAD_LETTER, lambda number: ListCauses(number, wanted, limit), list[Cause])
+        found: Causes = self._ask(DEAD_LETTER, lambda number: ListCauses(number, wanted, limit), Causes)
         return found
 
     def get(self, id: int) -> DeadLetter:

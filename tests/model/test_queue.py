@@ -13,13 +13,14 @@ from posthouse.actors import queue_records
 from posthouse.actors.queue_effects import Delivery, StoreOutcome
 from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_state import QueueState
+from posthouse.actors.retry import OFF
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport import messages
 from posthouse.transport.messages import Batch, Outcome, QueueSpec
 from tests.support.queue_model import Holder, QueueModel, contents, spread
 from tests.support.queue_samples import sample_batch, sample_body
 
-SPEC = QueueSpec(name="ewr")
+SPEC = QueueSpec(name="ewr", retry=OFF, dead_letter="off")
 SESSIONS = st.integers(1, 2)
 NUMBERS = st.integers(0, 2)
 NAMES = st.tuples(SESSIONS, NUMBERS)
@@ -119,7 +120,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(session=SESSIONS)
     @precondition(lambda self: self.prefetch)
     def remove_session(self, session: int) -> None:
-        requeued = spread(self.state.remove_session(session))
+        requeued = spread(self.state.remove_session(session).requeued)
         assert requeued == sorted(o for number in range(3) for o in self.model.held((session, number)))
         self.model.release(requeued)
         self.paused.discard(session)
@@ -199,17 +200,21 @@ class QueueMachine(RuleBasedStateMachine):
         mine = sorted(set(spread(pairs)) & set(self.model.held(name)))
         result = self.state.settle(*name, outcome, [offset for pair in pairs for offset in pair], requeue)
         assert result.unknown == len(spread(pairs)) - len(mine)
+        if result.fate is None:
+            assert outcome is Outcome.ACK
+            assert sorted(spread(result.settled)) == mine
+            self.model.settle(mine)
+            self.journal_ranges(Kind.SETTLED, result.settled)
+            return
+        assert not result.settled
+        assert not result.fate.leaving
         if outcome is Outcome.NACK and requeue:
-            assert sorted(spread(result.requeued)) == mine
-            assert not result.settled
+            assert sorted(spread(result.fate.requeued)) == mine
             self.model.release(mine)
             return
-        assert sorted(spread(result.settled)) == mine
-        assert not result.requeued
-        rejected = [] if outcome is Outcome.ACK else mine
-        assert sorted(o for r in result.rejected for o in range(r[0], r[0] + r.stop - r.start)) == rejected
+        assert sorted(spread(result.fate.gone)) == mine
         self.model.settle(mine)
-        self.journal_ranges(Kind.REJECTED if rejected else Kind.SETTLED, result.settled)
+        self.journal_ranges(Kind.REJECTED, result.fate.gone)
 
     @rule()
     @precondition(lambda self: len(self.model.ready()) > 4)

@@ -9,7 +9,7 @@ from posthouse.actors.queue_records import Counters, Kind, Mark, Moved
 from posthouse.actors.queue_state import QueueState
 from posthouse.transport import messages
 from posthouse.transport.errors import JournalCorrupt
-from posthouse.transport.messages import Cancel, Outcome, QueueSpec
+from posthouse.transport.messages import Cancel, QueueSpec
 from tests.support.queue_samples import sample_batch
 
 Record = tuple[int, int, bytes]
@@ -104,7 +104,7 @@ def test_a_store_that_comes_again_by_itself_does_not_bring_settled_messages_back
 
 def test_records_about_offsets_long_gone_are_harmless() -> None:
     state = replayed(ranges(Kind.DELIVERED, (1, 100)), ranges(Kind.SETTLED, (1, 100)), store(101, 2, first_seq=101))
-    state.replay.settled([1, 100], Outcome.ACK)
+    state.replay.settled([1, 100], "acked")
     assert alive(state) == [(101, 2, 1)]
     assert state.info().acked == 0
 

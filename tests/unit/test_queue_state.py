@@ -189,9 +189,9 @@ def test_a_session_takes_all_it_had_with_it() -> None:
     sample_consumer(state, 1, session=2, prefetch=2)
     state.dispatch()
     assert state.get_one(1, 1, auto_ack=False) is not None
-    assert state.remove_session(1) == [(1, 4), (7, 7)]
+    assert state.remove_session(1).requeued == [(1, 4), (7, 7)]
     assert [(c.client, c.unacked) for c in state.consumers()] == [("program 2", 2)]
-    assert state.remove_session(1) == []
+    assert state.remove_session(1).requeued == []
 
 
 def test_an_exclusive_queue_serves_its_owner_only() -> None:
@@ -225,7 +225,7 @@ def test_get_one_gives_the_lowest_message_until_none_is_ready() -> None:
     assert (second.first_offset, second.settled) == (2, True)
     assert state.get_one(1, 1, auto_ack=True) is None
     assert (state.info().unacked, state.info().consumers) == (1, 0)
-    assert state.settle(1, 0, Outcome.ACK, [1, 2]) == ([(1, 1)], [], [], 1)
+    assert state.settle(1, 0, Outcome.ACK, [1, 2]) == ([(1, 1)], 1, None)
 
 
 def test_get_one_from_an_empty_queue_leaves_nothing_behind() -> None:
