@@ -13,6 +13,7 @@ from typing import Final, final
 import msgspec
 
 from posthouse.actors.queue_contents import QueueContents
+from posthouse.actors.queue_failures import REJECTED
 from posthouse.actors.queue_records import (
     Counters,
     ExpiresRecord,
@@ -154,6 +155,9 @@ class QueueReplay:
             taken = contents.ready.take(record.first, record.last)
             taken += contents.waiting.take(record.first, record.last)
             if taken:
+                # What a compaction wrote again was counted before the mark ahead of it.
+                if record.death.reason == REJECTED and record.first_seq >= contents.outbox.next_seq:
+                    contents.counters.rejected += record.last - record.first + 1
                 contents.leave(record.first, record.last, record.death, record.first_seq)
         contents.outbox.next_seq = max(contents.outbox.next_seq, record.first_seq + record.last - record.first + 1)
 

@@ -380,6 +380,8 @@ class QueueState:
 
     def _fail(self, pieces: Iterable[tuple[int, int, int]], failure: Failure, *, is_final: bool) -> Fate:
         fate = self._failures.failed(pieces, failure, is_final=is_final)
+        if is_final:
+            self._contents.counters.rejected += sum(intent.count for intent in fate.leaving)
         self._gone(Kind.REJECTED, fate.gone)
         return fate
 
