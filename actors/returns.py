@@ -64,6 +64,7 @@ class Returns:
         self._job_of: dict[tuple[str, int], Job] = {}
         self._looks: dict[int, tuple[Job, Canary]] = {}
         self._notes: dict[tuple[str, int], StoreNote] = {}
+        self._is_looking = False
         self._last_request = 0
         self._last_job = 0
 
@@ -219,6 +220,7 @@ class Returns:
     def wake(self, key: str) -> None:
         """Time to go on; `work` does."""
         if key == LOOK:
+            self._is_looking = False
             for job in self._jobs.values():
                 for canary in job.canaries.values():
                     if canary.first_offset and not canary.is_decided and not job.is_over:
@@ -237,7 +239,8 @@ class Returns:
                 self._work_on(job)
                 next_ms = job.next_ms(now_ms)
                 due += [] if next_ms is None else [next_ms]
-                if job.is_canary and not job.is_over:
+                if job.is_canary and not job.is_over and not self._is_looking:
+                    self._is_looking = True
                     self._context.set_timer(LOOK, now_ms + LOOK_AFTER_MS)
         for target in list(self._targets.values()):
             self._send(target)
