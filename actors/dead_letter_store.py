@@ -33,7 +33,7 @@ class StoreLimits(NamedTuple):
 
     messages_max: int = 500_000
     bytes_max: int = 4 * 1024 * 1024 * 1024
-    memory_bytes_max: int = 16 * 1024 * 1024
+    memory_bytes_max: int = 2 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
 
 
@@ -53,6 +53,18 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     fingerprint: str
     cause: str
     size: int
+
+
+@final
+class _Tally(msgspec.Struct):
+    """What is counted of one cause."""
+
+    first_ms: int
+    last_ms: int = 0
+    count: int = 0
+    cause: str = ""
+    queues: set[str] = msgspec.field(default_factory=set)
+    reasons: set[str] = msgspec.field(default_factory=set)
 
 
 class Return(NamedTuple):
@@ -80,6 +92,8 @@ class DeadLetterStore:
         self.resting: RangeMap[int] = RangeMap()
         self.leaving: RangeMap[tuple[str, int]] = RangeMap()
         self._groups: dict[int, Group] = {}
+        # Groups of which letters have gone; of all others, a look at the group says which letters there are.
+        self._partial: set[int] = set()
 
     # ---- letters come in ----
 
@@ -136,7 +150,8 @@ class DeadLetterStore:
     def groups(self, wanted: DeadLetterFilter, headers: Headers, after: int = 0) -> Iterator[Group]:
         """The groups that a filter means, oldest first, with any letter above the id `after`."""
         ids = None if wanted.ids is None else set(wanted.ids)
-        for group in list(self._groups.values()):
+        for entry in self.backlog.since(after):
+            group = self._groups[entry.first_offset]
             if (
                 group.last_id > after
                 and (wanted.queue is None or group.queue == wanted.queue)
@@ -151,6 +166,8 @@ class DeadLetterStore:
 
     def ranges(self, group: Group, wanted: DeadLetterFilter, *, with_leaving: bool = False) -> list[Range]:
         """The letters of a group that a filter means."""
+        if wanted.ids is None and group.first_id not in self._partial and (with_leaving or not self.leaving):
+            return [(group.first_id, group.last_id)]
         found = [(first, last) for first, last, _ in self.resting.pieces(group.first_id, group.last_id)]
         if with_leaving:
             found += [(first, last) for first, last, _ in self.leaving.pieces(group.first_id, group.last_id)]
@@ -188,22 +205,31 @@ class DeadLetterStore:
 
     def causes(self, wanted: DeadLetterFilter, headers: Headers, limit: int) -> list[Cause]:
         """What the letters that a filter means died of, the most frequent first."""
-        found: dict[str, list[tuple[Group, int]]] = {}
+        found: dict[str, _Tally] = {}
         for group in self.groups(wanted, headers):
             count = sum(last - first + 1 for first, last in self.ranges(group, wanted, with_leaving=True))
-            if count:
-                found.setdefault(group.fingerprint, []).append((group, count))
+            if not count:
+                continue
+            tally = found.get(group.fingerprint)
+            if tally is None:
+                tally = found[group.fingerprint] = _Tally(first_ms=group.first_ms)
+            tally.count += count
+            tally.cause = group.cause
+            tally.queues.add(group.queue)
+            tally.reasons.add(group.reason)
+            tally.first_ms = min(tally.first_ms, group.first_ms)
+            tally.last_ms = max(tally.last_ms, group.died_ms)
         causes = [
             Cause(
                 fingerprint=fingerprint,
-                cause=groups[-1][0].cause,
-                count=sum(count for _, count in groups),
-                queues=tuple(sorted({group.queue for group, _ in groups})),
-                reasons=tuple(sorted({group.reason for group, _ in groups})),
-                first_ms=min(group.first_ms for group, _ in groups),
-                last_ms=max(group.died_ms for group, _ in groups),
+                cause=tally.cause,
+                count=tally.count,
+                queues=tuple(sorted(tally.queues)),
+                reasons=tuple(sorted(tally.reasons)),
+                first_ms=tally.first_ms,
+                last_ms=tally.last_ms,
             )
-            for fingerprint, groups in found.items()
+            for fingerprint, tally in found.items()
         ]
         return sorted(causes, key=lambda cause: (-cause.count, cause.fingerprint))[:limit]
 
@@ -251,8 +277,11 @@ class DeadLetterStore:
             entry = self.backlog.find(low)
             high = min(last, entry.last_offset)
             self.backlog.settle(low, high)
-            if not entry.live:
+            if entry.live:
+                self._partial.add(entry.first_offset)
+            else:
                 del self._groups[entry.first_offset]
+                self._partial.discard(entry.first_offset)
             low = high + 1
 
     # ---- the journal ----
@@ -284,11 +313,12 @@ class DeadLetterStore:
             for first, last in live:
                 self.resting.put(first, last, 0)
             self.backlog.revive(entry, sum(last - first + 1 for first, last in live))
+            if entry.live < entry.count:
+                self._partial.add(first_id)
         self.backlog.place(entry, position)
 
     def replayed(self) -> None:
-        """The journal has been read: groups that were moved come back into their order."""
-        self._groups = dict(sorted(self._groups.items()))
+        """The journal has been read."""
         for outbox in self.outboxes.values():
             outbox.replayed()
 

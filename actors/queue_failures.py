@@ -84,9 +84,10 @@ class Failures:
     def _due_ms(self, failure: Failure, times: int) -> int:
         if failure.how == "consumer_gone":
             return 0
-        if failure.retry_after_ms is not None:
-            return failure.now_ms + failure.retry_after_ms
-        return failure.now_ms + delay_ms(self._spec.retry, times, failure.chance)
+        pause_ms = failure.retry_after_ms
+        if pause_ms is None:
+            pause_ms = delay_ms(self._spec.retry, times, failure.chance)
+        return failure.now_ms + pause_ms if pause_ms else 0
 
     def end(self, pieces: Iterable[Piece], reason: str, now_ms: int) -> Fate:
         """These ranges, which nobody holds and which are neither ready nor waiting any more, die of this."""

@@ -311,7 +311,7 @@ class Returns:
             job = self._job_of.get((target.queue, intent.first_seq))
             canary = None if job is None else job.canaries.get((target.queue, intent.first_seq))
             request = 0
-            if job is not None and canary is not None and not canary.first_offset:
+            if job and canary and not canary.first_offset:
                 self._last_request += 1
                 request = self._last_request
                 self._looks[request] = (job, canary)

@@ -120,7 +120,7 @@ def list_letters(
     if as_json:
         print_json(causes)
         return
-    columns = (
+    cause_columns = (
         Column("messages", is_number=True), Column("fingerprint"), Column("reason"),
         Column("queues", can_shrink=True), Column("last died"), Column("cause", can_shrink=True),
     )  # fmt: skip
@@ -131,7 +131,7 @@ def list_letters(
         )
         for cause in causes
     ]  # fmt: skip
-    print_table(columns, groups, EMPTY)
+    print_table(cause_columns, groups, EMPTY)
 
 
 @with_broker

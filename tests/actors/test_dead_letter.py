@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from posthouse.actors import dead_letter
@@ -93,8 +94,13 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing() -> None:
 def test_a_burial_that_contradicts_itself_ends_the_session(world: DeadLetterWorld, wrong: str) -> None:
     good = burial(b"a")
     fields = {name: getattr(good, name) for name in good.__struct_fields__}
-    fields |= {"count": {"count": 2}, "no batch": {"batch": messages.msgspec.Raw(messages.encode(Reply(1, messages.NIL)))},
-               "number": {"first_seq": 0}}[wrong]  # fmt: skip
+    no_batch = msgspec.Raw(messages.encode(Reply(1, messages.NIL)))
+    faults: dict[str, dict[str, Any]] = {
+        "count": {"count": 2},
+        "no batch": {"batch": no_batch},
+        "number": {"first_seq": 0},
+    }
+    fields |= faults[wrong]
     world.bench.deliver(world.source, good.__class__(**fields))
     assert world.source.endings == ["protocol_violation"]
     assert world.status().messages == 0
@@ -119,7 +125,7 @@ def test_a_filter_means_what_it_says(world: DeadLetterWorld) -> None:
         (DeadLetterFilter(queue="jfk", reason="expired"), []),
     ):
         assert world.ids(wanted) == ids, wanted
-    assert [letter.id for letter in world.list(limit=1, after=1)] == [2]
+    assert [letter.id for letter in world.letters(limit=1, after=1)] == [2]
 
 
 def test_thousands_of_letters_are_a_few_causes(world: DeadLetterWorld) -> None:
@@ -276,7 +282,7 @@ def canaries(world: DeadLetterWorld, queue: Peer) -> int:
     info = world.redrive(canary=2)
     ((move, batch),) = restored(queue)
     assert batch.count == 2
-    queue.say(Reply(move.request, messages.msgspec.Raw(messages.encode(11))))
+    queue.say(Reply(move.request, msgspec.Raw(messages.encode(11))))
     world.bench.advance(250)
     return info.id
 
@@ -290,7 +296,7 @@ def test_canaries_that_are_acked_let_the_rest_go(world: DeadLetterWorld) -> None
     job = canaries(world, queue)
     (look,) = looks(queue)
     assert (look.first_offset, look.last_offset) == (11, 12)
-    queue.say(Reply(look.request, messages.msgspec.Raw(messages.encode([0, 0]))))
+    queue.say(Reply(look.request, msgspec.Raw(messages.encode([0, 0]))))
     world.bench.run()
     assert [batch.count for _, batch in restored(queue)] == [3]
     assert world.look(job).state == "done"
@@ -300,7 +306,7 @@ def test_canaries_that_fail_stop_it_and_the_rest_stays(world: DeadLetterWorld) -
     queue = world.bench.actor("queue:ewr")
     job = canaries(world, queue)
     (look,) = looks(queue)
-    queue.say(Reply(look.request, messages.msgspec.Raw(messages.encode([2, 1]))))
+    queue.say(Reply(look.request, msgspec.Raw(messages.encode([2, 1]))))
     world.bench.run()
     told = world.look(job)
     assert (told.state, told.moved, told.failed) == ("stopped", 2, 1)

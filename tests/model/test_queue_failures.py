@@ -72,7 +72,8 @@ class FailureMachine(RuleBasedStateMachine):
         batch, raw = sample_batch(count, self.next_seq)
         self.next_seq += count
         result = self.state.store(batch, raw, self.now_ms)
-        assert result.entry is not None and result.expires_ms is not None
+        assert result.entry is not None
+        assert result.expires_ms is not None
         self.state.placed(
             result.first_offset, self.journal(Kind.STORE, *queue_records.encode_store(result.first_offset, raw))
         )

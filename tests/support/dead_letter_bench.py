@@ -60,14 +60,14 @@ class DeadLetterWorld:
         self._request += 1
         return result_of(self.bench.deliver(self.asker, make(self._request))[-1], kind)
 
-    def list(self, wanted: DeadLetterFilter = ALL, limit: int = 100, after: int = 0) -> list[DeadLetterInfo]:
+    def letters(self, wanted: DeadLetterFilter = ALL, limit: int = 100, after: int = 0) -> list[DeadLetterInfo]:
         found: list[DeadLetterInfo] = self.ask(
             lambda number: ListDeadLetters(number, wanted, limit, after), list[DeadLetterInfo]
         )
         return found
 
     def ids(self, wanted: DeadLetterFilter = ALL) -> list[int]:
-        return [letter.id for letter in self.list(wanted)]
+        return [letter.id for letter in self.letters(wanted)]
 
     def status(self) -> DeadLetterStoreInfo:
         found: DeadLetterStoreInfo = self.ask(DeadLetterStatus, DeadLetterStoreInfo)

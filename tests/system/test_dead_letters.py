@@ -119,7 +119,8 @@ def test_canaries_that_fail_again_save_the_rest(shared: BrokerProcess, broker: p
     fail_all(broker, queue, 6)
     info = broker.dead_letters.redrive(queue=queue, canary=2, wait=False)
     fail_all(broker, queue, 2)
-    told = eventually(lambda: (now := broker.dead_letters.redrive_status(info.id)).state == "stopped" and now)
+    eventually(lambda: broker.dead_letters.redrive_status(info.id).state == "stopped")
+    told = broker.dead_letters.redrive_status(info.id)
     assert (told.moved, "canaries failed" in told.text) == (2, True)
     assert len(broker.dead_letters.list(queue=queue)) == 6
     assert broker.queue_info(queue).ready == 0
@@ -204,7 +205,8 @@ def test_bad_input_is_refused_and_changes_nothing(broker: posthouse.Broker) -> N
     with pytest.raises(PreconditionFailed, match="retry"):
         broker.declare_queue(queue, retry=Retry(max_attempts=9))
     for wrong in (
-        {"retry": 5}, {"ttl_s": 0}, {"ttl_s": -1.0}, {"ttl_s": float("nan")}, {"max_length": 0}, {"overflow": "explode"},
+        {"retry": 5}, {"ttl_s": 0}, {"ttl_s": -1.0}, {"ttl_s": float("nan")}, {"max_length": 0},
+        {"overflow": "explode"},
         {"overflow": "reject-publish"}, {"max_length": 1, "overflow": "dead-letter", "dead_letter": "off"},
         {"ack_timeout_s": 1e30}, {"dead_letter": "maybe"}, {"colour": "red"},
     ):  # fmt: skip
@@ -215,7 +217,7 @@ def test_bad_input_is_refused_and_changes_nothing(broker: posthouse.Broker) -> N
         {"jitter": 1}, {"first_delay_s": float("inf")},
     ):  # fmt: skip
         with pytest.raises(InvalidArgument):
-            Retry(**given)  # type: ignore[arg-type]
+            Retry(**given)
     with pytest.raises(UnknownQueue):
         broker.dead_letters.redrive(to="nowhere")
     with pytest.raises(UnknownDeadLetter):

@@ -60,7 +60,7 @@ def test_bytes_that_are_no_ranges_are_corruption(payload: bytes) -> None:
 
 
 def test_records_that_make_no_sense_are_corruption() -> None:
-    with pytest.raises(JournalCorrupt, match="12345678901|11 bytes"):
+    with pytest.raises(JournalCorrupt, match="11 bytes"):
         records.decode_buried(b"12345678901")
     with pytest.raises(JournalCorrupt, match="cannot be read"):
         records.decode_mark(msgspec.msgpack.encode([5]))

@@ -43,7 +43,9 @@ def test_intents_are_numbered_without_a_gap_and_sent_in_order() -> None:
 def test_the_floor_rises_with_what_is_settled_from_below() -> None:
     box = outbox(2, 1, 3)
     first, second, third = (box.take() for _ in range(3))
-    assert first and second and third
+    assert first is not None
+    assert second is not None
+    assert third is not None
     assert box.answered(second)
     assert box.floor == 1
     assert box.answered(first)
