@@ -239,7 +239,7 @@ class Returns:
                 self._work_on(job)
                 next_ms = job.next_ms(now_ms)
                 due += [] if next_ms is None else [next_ms]
-                if job.is_canary and not job.is_over and not self._is_looking:
+                if job.info().state == "canary" and not self._is_looking:
                     self._is_looking = True
                     self._context.set_timer(LOOK, now_ms + LOOK_AFTER_MS)
         for target in list(self._targets.values()):

@@ -147,7 +147,8 @@ def consumers(process: BrokerProcess, short_path: Path) -> Iterator[Consumers]:
     broker = process.connect()
     broker.declare_exchange("all", "fanout")
     for queue in QUEUES:
-        broker.declare_queue(queue)
+        # Consumers are killed so often that five attempts would not be enough for all.
+        broker.declare_queue(queue, retry=posthouse.Retry(kind="off"))
         broker.bind("all", queue)
     consumers = Consumers(short_path, {"left": process.ipc, "right": process.tcp})
     for queue in QUEUES:
