@@ -199,5 +199,5 @@ def test_a_hundred_kills_lose_nothing_and_invent_nothing(process: BrokerProcess,
     assert sum(kills.values()) == KILLS
     assert hits > KILLS // 2, f"only {hits} of {KILLS} kills hit anything in flight"
     assert audit.confirmed > 1_000
-    expected = {f"queue:{queue}" for queue in QUEUES} | {"registry", "door", "exchange:", "exchange:all"}
+    expected = {f"queue:{queue}" for queue in QUEUES} | {"registry", "dead-letter", "door", "exchange:", "exchange:all"}
     eventually(lambda: {node["id"] for node in process.connect().tree() if node["state"] == "up"} == expected)
