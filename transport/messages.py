@@ -35,6 +35,7 @@ from posthouse.transport.descriptions import (
 from posthouse.transport.descriptions import (
     QueueSpec as QueueSpec,
 )
+from posthouse.transport.messages_dead import DeadLetterMessage
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -133,6 +134,8 @@ class Settle(_Message, frozen=True, tag=13):
     request: int = 0
     requeue: bool = True
     reason: str = ""
+    retry_after_ms: int | None = None
+    error: dict[str, str] | None = None
 
 
 @final
@@ -372,7 +375,7 @@ Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
-    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown
+    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")
