@@ -82,7 +82,7 @@ class DeadLetterActor:
         link = arrived.link
         if type(message) is Bury:
             self._bury(link, message)
-        elif isinstance(message, Reply | Failed | StoreNote) and self._returns.owns(link):
+        elif isinstance(message, Reply | Failed | StoreNote) and self._returns.hears(link):
             self._returns.heard(link, message)
         else:
             self._request(link, message)
