@@ -52,13 +52,13 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
-from posthouse.transport.names import DELAY, actor_of_exchange, actor_of_queue
+from posthouse.transport.names import DEAD_LETTER, DELAY, actor_of_exchange, actor_of_queue
 
 KIND_CHANGE: Final = 1
 KIND_BOOT: Final = 2
 
-SERVICES: Final = (DELAY,)
-"""Actors that no topology names and that are always there."""
+STANDING_ACTORS: Final = (DEAD_LETTER, DELAY)
+"""Always there, whatever is declared; the directory knows them for whoever asks."""
 
 OWNER_GRACE_MS: Final = 2_000
 """An exclusive queue outlives its client's connection by this much, so that a reconnect does not destroy it."""
@@ -104,13 +104,13 @@ class RegistryActor:
         if last_boot != self._boot:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()
+        for actor in STANDING_ACTORS:
+            self._context.tell_supervisor(control.Watch(actor))
+            self.directory.where(actor)
         for name in self.topology.exchanges:
             self._start_exchange(name)
         for spec in self.topology.queues.values():
             self._start_queue(spec)
-        for actor in SERVICES:
-            self._context.tell_supervisor(control.Watch(actor))
-            self.directory.where(actor)
         self._census = self._order(control.DescribeTree)
         self._context.set_timer("owners", self._context.monotonic_ms + OWNER_GRACE_AFTER_RESTART_MS)
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 from posthouse import requests
 from posthouse.address import Address, parse_address
 from posthouse.aio_consumer import Consumer
+from posthouse.aio_dead_letters import DeadLetters
 from posthouse.aio_delayed import Delayed
 from posthouse.aio_message import Message, Settling
 from posthouse.aio_publisher import Publisher
@@ -105,6 +106,7 @@ class Broker:
         self._streams: dict[str, Stream] = {}
         self._is_closing = False
         self.delayed = Delayed(self._ask)
+        self.dead_letters = DeadLetters(self._ask, self._pause)
 
     # ---- topology ----
 
@@ -351,6 +353,9 @@ class Broker:
         if not await self._wire.wait_until(is_done, deadline or self._wire.now() + limit_s):
             raise self._wire.pump.overdue(limit_s, was_connected)
 
+    async def _pause(self, duration_s: float) -> None:
+        await self._wire.wait_until(lambda: False, self._wire.now() + duration_s)
+
     def _limit_s(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
 
@@ -380,7 +385,7 @@ class Broker:
     def _give_back(self, getter: Subscription, request: Request[int | None], call: Call, *, is_ours: bool) -> None:
         found = None if call.error is not None else _take(getter, request.answer(call))
         if found is not None and is_ours:
-            found.nack(requeue=True)
+            getter.give_back(found)
             self._wire.wake()
 
 

@@ -20,6 +20,7 @@ import posthouse
 from posthouse import (
     cli_broker,
     cli_consume,
+    cli_dead_letters,
     cli_delayed,
     cli_explain,
     cli_health,
@@ -93,6 +94,11 @@ delayed.command("info")(cli_delayed.info)
 delayed.command("cancel")(cli_delayed.cancel)
 delayed.command("reschedule")(cli_delayed.reschedule)
 delayed.command("fire")(cli_delayed.fire)
+dlq = typer.Typer(no_args_is_help=True)
+dlq.command("list")(cli_dead_letters.list_letters)
+dlq.command("show")(cli_dead_letters.show)
+dlq.command("redrive")(cli_dead_letters.redrive)
+dlq.command("purge")(cli_dead_letters.purge)
 
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
@@ -114,6 +120,13 @@ app.add_typer(
     name="delayed",
     rich_help_panel=_MESSAGES,
     help="Messages that wait: list, cancel, reschedule, fire.",
+)
+
+app.add_typer(
+    dlq,
+    name="dlq",
+    rich_help_panel=_MESSAGES,
+    help="What could not be handled: list, show, redrive, purge.",
 )
 
 app.add_typer(declare, name="declare", rich_help_panel=_TOPOLOGY, help="Make an exchange or a queue.")

@@ -10,6 +10,7 @@ import msgspec
 
 from posthouse.arguments import check_count, is_short_text
 from posthouse.delay_times import due_of_many, due_of_options
+from posthouse.queue_policies import check_lifetime_ms
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
@@ -26,7 +27,7 @@ WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 
 _DELAY_NAMES: Final = ("delay_s", "deliver_at", "schedule_key")
 _OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority", *_DELAY_NAMES)
-_NOT_YET: Final = ("ttl_s", "priority")
+_NOT_YET: Final = ("priority",)
 _PROPERTY_NAMES: Final = ("message_id", "correlation_id")
 
 
@@ -70,6 +71,7 @@ def make_options(given: dict[str, Any]) -> Options | None:
         durability=DURABILITIES[level],
         content_type=texts["content_type"],
         reply_to=texts["reply_to"],
+        ttl_ms=None if given.get("ttl_s") is None else check_lifetime_ms("ttl_s", given["ttl_s"]),
         dedup_id=texts["dedup_id"],
         deliver_at_ms=0 if given.get("delay_s") is not None or given.get("deliver_at") is not None else None,
         schedule_key=given.get("schedule_key"),

@@ -7,6 +7,7 @@
     │   ├── UnknownQueue         no queue of that name
     │   ├── UnknownBinding       no such binding to remove
     │   ├── UnknownDelayed       no message of that id or key waits: never did, fired or cancelled
+    │   ├── UnknownDeadLetter    no dead letter, or no redrive, of that number
     │   ├── PreconditionFailed   exists with other properties, is in use, is not empty
     │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
     │   ├── Unroutable           no queue matched and the exchange's policy is `return`
@@ -80,6 +81,13 @@ class UnknownDelayed(Refused):
     """No delayed message of that id or key waits: there never was one, or it was fired or cancelled."""
 
     code = "unknown_delayed"
+
+
+@final
+class UnknownDeadLetter(Refused):
+    """No dead letter or redrive has that number; it was redriven, purged, or never there."""
+
+    code = "unknown_dead_letter"
 
 
 @final
@@ -235,6 +243,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         UnknownQueue,
         UnknownBinding,
         UnknownDelayed,
+        UnknownDeadLetter,
         PreconditionFailed,
         ResourceLocked,
         Unroutable,

@@ -11,14 +11,14 @@ from typing import Any, Final, final
 
 import msgspec
 
-from posthouse.transport.messages_delay import DelayMessage
-
 # isort: off
 from posthouse.transport.descriptions import (
     BindingSpec as BindingSpec, ConsumerInfo as ConsumerInfo, Durability as Durability,
     ExchangeSpec as ExchangeSpec, Options as Options, Outcome as Outcome, QueueInfo as QueueInfo,
     QueueSpec as QueueSpec,
 )  # fmt: skip
+from posthouse.transport.messages_dead import DeadLetterMessage
+from posthouse.transport.messages_delay import DelayMessage
 from posthouse.transport.messages_topology import (
     Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
     DeleteExchange as DeleteExchange, DeleteQueue as DeleteQueue, DescribeTree as DescribeTree, Explain as Explain,
@@ -128,6 +128,8 @@ class Settle(_Message, frozen=True, tag=13):
     request: int = 0
     requeue: bool = True
     reason: str = ""
+    retry_after_ms: int | None = None
+    error: dict[str, str] | None = None
 
 
 @final
@@ -218,6 +220,7 @@ class ActorDown(_Message, frozen=True, tag=63):
 Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | TopologyMessage | Reply | Failed | ActorUp | ActorDown | DelayMessage
+    | DeadLetterMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -14,14 +14,15 @@ from typing import Any
 import msgspec
 
 from posthouse.call import Call
+from posthouse.failure import Failure
 from posthouse.message import Message
 from posthouse.session import REGISTRY, Session
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
 from posthouse.transport.messages import NIL, BindingSpec, ExchangeSpec, Options, Outcome, QueueSpec, Receipt
-from posthouse.transport.messages_delay import CancelDelayed, FireDelayed, RescheduleDelayed
-from posthouse.transport.names import DELAY, actor_of_queue
+from posthouse.transport.names import actor_of_queue
+from posthouse.transport.session import State
 from tests.simulation.world import LIMITS, WALL_MS, World
 
 
@@ -49,6 +50,10 @@ class History:
     confirmed: dict[bytes, Receipt] = field(default_factory=dict)
     refused: dict[bytes, str] = field(default_factory=dict)
     delivered: list[Delivered] = field(default_factory=list)
+    acked: set[tuple[bytes, str]] = field(default_factory=set)
+    rejected: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    early: list[str] = field(default_factory=list)
+    redriven: int = 0
     promised_routes: list[tuple[bytes, bool]] = field(default_factory=list)
     due: dict[bytes, int] = field(default_factory=dict)
     """Delayed messages, and before when they must not be delivered."""
@@ -162,84 +167,6 @@ class SimPublisher(SimClient):
                 self.history.refused[body] = receipt.code
 
 
-class SimScheduler(SimClient):
-    """Publishes delayed messages, and cancels, fires, replaces and puts off some of them."""
-
-    def __init__(self, world: World, name: str, history: History, plan: tuple[str, list[str], int]) -> None:
-        super().__init__(world, name, history)
-        self.exchange, self._keys, self._left = plan
-        self._stream: Stream | None = None
-        self._bodies: dict[int, bytes] = {}
-        self._keyed: bytes | None = None
-        world.after(self.random.randint(50, 200), self._publish)
-
-    def _publish(self) -> None:
-        if self._left <= 0:
-            return
-        if self._stream is None:
-            self._stream = self.session.stream(self.exchange)
-        key = self.random.choice(self._keys)
-        schedule_key = f"{self.name} key" if self.random.random() < 0.1 else None
-        count = 1 if schedule_key else min(self._left, self.random.randint(1, 12))
-        for _ in range(count):
-            self._left -= 1
-            body = f"{self.name}:{self._left}:".encode() + b"x" * self.random.randint(0, 60)
-            due_ms = WALL_MS + self.world.now_ms + self.random.choice([1, 5, 40, 300, 2_000, 9_000])
-            due_ms += self.random.randint(0, 30)
-            number = self._stream.add(body, (key, NIL, Options(deliver_at_ms=0, schedule_key=schedule_key)))
-            self._stream.schedule(due_ms)
-            self._bodies[number] = body
-            self._stream.waiters[number] = None
-            self.history.published[body] = (self.exchange, key, None)
-            self.history.due[body] = due_ms
-            if schedule_key:
-                if self._keyed is not None:
-                    self.history.perhaps_gone.add(self._keyed)
-                self._keyed = body
-        self._stream.close_batch()
-        self.flush()
-        self.world.after(self.random.randint(1, 90), self._publish)
-
-    def took_in(self) -> None:
-        stream = self._stream
-        if stream is None:
-            return
-        for number in [number for number, receipt in stream.waiters.items() if receipt is not None]:
-            receipt = stream.waiters.pop(number)
-            assert receipt is not None
-            body = self._bodies[number]
-            assert body not in self.history.confirmed, "one message, two receipts"
-            if receipt.code is not None:
-                self.history.refused[body] = receipt.code
-                continue
-            self.history.confirmed[body] = receipt
-            whim = self.random.random()
-            if receipt.scheduled_id and whim < 0.3:
-                self._change(body, receipt.scheduled_id + number - receipt.first_seq, whim)
-
-    def _change(self, body: bytes, scheduled_id: int, whim: float) -> None:
-        make: Callable[[int], Any]
-        if whim < 0.15:
-            self.history.perhaps_gone.add(body)
-            make = lambda number: CancelDelayed(number, scheduled_id)  # noqa: E731
-        elif whim < 0.2:
-            self.history.due[body] = 0
-            make = lambda number: FireDelayed(number, scheduled_id)  # noqa: E731
-        else:
-            due_ms = WALL_MS + self.world.now_ms + self.random.randint(1, 3_000)
-            self.history.due[body] = min(due_ms, self.history.due[body])
-            make = lambda number: RescheduleDelayed(number, due_ms, scheduled_id)  # noqa: E731
-        call = self.session.call(DELAY, make)
-
-        def look() -> None:
-            if not call.is_done:
-                self.world.after(5, look)
-            elif whim < 0.15 and call.error is None:
-                self.history.cancelled.add(body)
-
-        look()
-
-
 class SimConsumer(SimClient):
     """Consumes one queue and settles, mostly with an ack, some time later; sometimes it nacks or forgets."""
 
@@ -249,6 +176,7 @@ class SimConsumer(SimClient):
         self.is_tidy = False
         self._subscription: Subscription | None = None
         self._held: list[Message] = []
+        self._waits: dict[int, tuple[int, int]] = {}
         world.after(self.random.randint(20, 400), self._open)
 
     def _open(self) -> None:
@@ -279,6 +207,7 @@ class SimConsumer(SimClient):
                     WALL_MS + self.world.now_ms,
                 )
             )
+            self._look_for_haste(message)
             self._held.append(message)
             self.world.after(0 if self.is_tidy else self.random.randint(0, 40), self._settle)
 
@@ -287,13 +216,39 @@ class SimConsumer(SimClient):
             return
         message = self._held.pop(self.random.randrange(len(self._held)))
         whim = 1.0 if self.is_tidy else self.random.random()
+        copy = (message.body, self.queue)
+        if message.epoch != self._subscription.epoch:
+            return  # It came in an earlier session, and nothing that is said of it counts.
         if whim < 0.05:
-            self._subscription.settle(message, Outcome.NACK, True, "")
-        elif whim > 0.08:
+            pause_ms = self.random.choice([None, 0, 50, 200])
+            failure = None if pause_ms is None else Failure(pause_ms, (("type", "Whim"),))
+            self._subscription.settle(message, Outcome.NACK, True, "", failure)
+            # With an ack timeout the queue may have taken it back already, and the wish comes too late.
+            if pause_ms is not None and self.queue != "three":
+                self._waits[message.offset] = (self._session, self.world.now_ms + pause_ms)
+        elif whim < 0.09:
+            self._subscription.settle(message, Outcome.REJECT, False, "on a whim", Failure(None, (("type", "Whim"),)))
+            self.history.rejected[copy] = self.history.rejected.get(copy, 0) + 1
+        elif whim > 0.12:
             self._subscription.settle(message, Outcome.ACK, False, "")
+            self.history.acked.add(copy)
         else:
             self._held.append(message)  # Forgotten for now; a tidy consumer settles it at last.
         self.flush()
+
+    @property
+    def _session(self) -> int:
+        """The session that stands with the queue; 0 while there is none, and what is said then is lost."""
+        link = self.session.links.open(actor_of_queue(self.queue))
+        return link.session if link.state is State.OPEN else 0
+
+    def _look_for_haste(self, message: Message) -> None:
+        """A message that was asked to wait came back. Only within one session is it certain that the wish arrived."""
+        session, until_ms = self._waits.pop(message.offset, (0, 0))
+        if session and session == self._session and self.world.now_ms < until_ms:
+            self.history.early.append(
+                f"{message.body!r} came back to {self.name} {until_ms - self.world.now_ms} ms too early"
+            )
 
     def tidy_up(self) -> None:
         """From now on ack everything at once."""

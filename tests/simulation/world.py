@@ -17,6 +17,8 @@ import msgspec
 
 from posthouse.actors.actor import Actor, Context
 from posthouse.actors.cell import OUTBOUND, Cell, Life
+from posthouse.actors.dead_letter import DeadLetterActor
+from posthouse.actors.dead_letter_store import StoreLimits
 from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.loop import SERVED
@@ -27,7 +29,7 @@ from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.transport.errors import DiskFault
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import QueueSpec
-from posthouse.transport.names import DELAY
+from posthouse.transport.names import DEAD_LETTER, DELAY
 from tests.simulation.network import CALM, Network, Weather
 from tests.support.sim_disk import SimDisk
 
@@ -36,6 +38,8 @@ LIMITS = Limits(window_messages=200, window_bytes=64 * 1024, ping_interval_ms=20
 JOURNAL = JournalSettings(segment_bytes_first=4096, segment_bytes_max=16384, preallocate=False)
 QUEUE = QueueLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
 DELAYS = DelayLimits(fire_per_s_max=2_000, memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=8_192)
+STORE = StoreLimits(messages_max=8, memory_bytes_max=2_000, disk_free_bytes_min=0)
+STANDING = ("registry", DEAD_LETTER, DELAY)
 DEATHS = ("before the round", "after the commit", "while speaking")
 
 
@@ -83,7 +87,7 @@ class World:
         self._specs: dict[str, tuple[str, bytes]] = {}
         self._watchers: dict[str, set[str]] = {}
         self._notice_ms: dict[str, int] = {}
-        self._start_core()
+        self._start_standing()
 
     # ---- time ----
 
@@ -113,10 +117,6 @@ class World:
 
     # ---- lives ----
 
-    def _start_core(self) -> None:
-        self._start_registry()
-        self._start(DELAY)
-
     def _start_registry(self) -> None:
         boot = str(self._boot)
 
@@ -125,12 +125,19 @@ class World:
 
         self._live("registry", make, "/registry")
 
+    def _start_standing(self) -> None:
+        for actor_id in STANDING:
+            self._start(actor_id)
+
     def _start(self, actor_id: str) -> None:
         if actor_id == "registry":
             self._start_registry()
             return
         if actor_id == DELAY:
             self._live(DELAY, lambda context: DelayActor(context, DELAYS), "/delay")
+            return
+        if actor_id == DEAD_LETTER:
+            self._live(actor_id, lambda context: DeadLetterActor(context, STORE), "/dead-letter")
             return
         if actor_id not in self._specs:
             return
@@ -287,7 +294,7 @@ class World:
         self._boot += 1
         self._specs.clear()
         self._watchers.clear()
-        self.after(self.random.randint(5, 200), self._start_core)
+        self.after(self.random.randint(5, 200), self._start_standing)
 
     def _break_connections(self, actor_id: str, generation: int) -> None:
         route = f"{actor_id}/{generation}".encode()
@@ -339,7 +346,7 @@ class World:
         node = self.nodes.get(actor_id)
         if node is not None and node.is_started:
             return control.Up(actor_id, node.cell.generation, f"sim://{actor_id}")
-        known = actor_id in self._specs or actor_id in ("registry", DELAY)
+        known = actor_id in self._specs or actor_id in STANDING
         return control.Down(actor_id, 0, "restarting" if known else "unknown", "")
 
     def _tell(self, about: str, notice: control.FromSupervisor) -> None:

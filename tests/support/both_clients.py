@@ -1,4 +1,4 @@
-"""One test for both clients: written as a coroutine, and run with the asyncio client and with the blocking one.
+"""One test for two clients: what both promise is written once, as a coroutine, and run with each.
 
 `Awaited` makes the methods of a blocking object awaitable without doing anything else.
 """
@@ -38,7 +38,7 @@ class Awaited:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._blocking, name)
-        if name == "delayed":
+        if name in ("dead_letters", "delayed"):
             return Awaited(found)
         if name in ("publisher", "consume"):
             return lambda *given, **named: Awaited(found(*given, **named))

@@ -1,6 +1,6 @@
 """The asyncio client and a real broker: the same behaviour as the blocking one, kills under load, cancellation.
 
-What both clients promise is written once, as a coroutine, and run with both.
+What both clients promise is written once, as a coroutine, and run with both (`tests/support/both_clients.py`).
 """
 
 from __future__ import annotations

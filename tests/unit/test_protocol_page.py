@@ -18,17 +18,30 @@ from posthouse.transport.descriptions import (
     Options,
     QueueInfo,
     QueueSpec,
+    RetrySpec,
 )
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import Message
+from posthouse.transport.messages_dead import (
+    Attempt,
+    Cause,
+    DeadLetterFilter,
+    DeadLetterInfo,
+    DeadLetterStoreInfo,
+    Death,
+    RedriveInfo,
+)
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 ROWS: Final = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
 ]
-VALUES: Final = (Options, ExchangeSpec, QueueSpec, BindingSpec, QueueInfo, ConsumerInfo, DelayedInfo, DelayInfo)
+VALUES: Final = (
+    Options, ExchangeSpec, QueueSpec, RetrySpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death, DeadLetterFilter,
+    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo,
+)  # fmt: skip
 
 
 def described(fields: str) -> list[tuple[str, str]]:
