@@ -170,7 +170,8 @@ class QueueActor:
     def finish_round(self) -> None:
         self._pass_time()
         self._dispatch()
-        self._departures.send()
+        if self._state.outbox.has_unsent:
+            self._departures.send()
         if self._registry is not None:
             self._watch_use(self._registry)
         if self._spec.durable:
