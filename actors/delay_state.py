@@ -16,7 +16,7 @@ from posthouse.actors.delay_bodies import Bodies, Body
 from posthouse.actors.delay_contents import DelayContents
 from posthouse.actors.delay_ledger import FAILED, FIRING, GONE
 from posthouse.actors.delay_moves import Move
-from posthouse.actors.delay_records import Mark
+from posthouse.actors.delay_records import Mark, Occurred
 from posthouse.actors.delay_replay import DelayReplay
 from posthouse.actors.timetable import Timetable
 from posthouse.transport.batch import due_of, slice_batch
@@ -56,6 +56,7 @@ class DelayState:
 
     def rebuilt(self) -> None:
         """The journal was replayed: put everything that waits into the timetable."""
+        self.contents.schedules.rebuilt()
         add = self._timetable.add
         for message_id, due, _ in self.ledger.entries():
             if due > 0:
@@ -106,6 +107,22 @@ class DelayState:
             if before:
                 self._leave(before, contents.forget(before))
                 contents.counters.replaced += 1
+        self._keep_near(first_id, batch, dues, wanted_until_ms)
+
+    def occurred(self, head: Occurred, batch: Batch, size: int, position: int) -> None:
+        """The journal holds, at `position`, the message that a schedule has for an instant. It is due at once."""
+        assert head.message_id == self.contents.next_id
+        contents = self.contents
+        contents.next_id += 1
+        contents.counters.accepted += 1
+        contents.counters.accepted_bytes += size
+        dues = due_of(batch)
+        self.ledger.extend(head.message_id, dues, position, self.ledger.exchange_number(batch.exchange))
+        contents.schedules.owns(head.message_id, head.schedule_id)
+        contents.schedules.occurred(head)
+        self._keep_near(head.message_id, batch, dues, max(dues))
+
+    def _keep_near(self, first_id: int, batch: Batch, dues: array[int], wanted_until_ms: int) -> None:
         near = [index for index in self._timetable.add_many(first_id, dues) if dues[index] <= wanted_until_ms]
         for index, body in zip(near, self.bodies.cut(batch, near) if near else (), strict=True):
             self.bodies.keep(first_id + index, body)

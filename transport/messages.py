@@ -11,7 +11,7 @@ from typing import Any, Final, final
 
 import msgspec
 
-from posthouse.transport import messages_delay
+from posthouse.transport import messages_delay, messages_recurring
 from posthouse.transport.descriptions import (
     BindingSpec as BindingSpec,
 )  # fmt: skip
@@ -377,7 +377,7 @@ Message = (
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
     | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown
-    | messages_delay.DelayMessage
+    | messages_delay.DelayMessage | messages_recurring.RecurringMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -66,6 +66,13 @@ from posthouse.transport.messages_delay import (
     RescheduleDelayed,
     Scheduled,
 )
+from posthouse.transport.messages_recurring import (
+    ListRecurring,
+    PauseRecurring,
+    RecurringInfo,
+    Repeat,
+    StopRecurring,
+)
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
@@ -126,6 +133,24 @@ SAMPLES: Final[tuple[Message, ...]] = (
     RescheduleDelayed(29, 1_700_000_000_000, 4_711, "k"),
     FireDelayed(30, 4_711, "k"),
     DelayStatus(31),
+    Repeat(
+        32,
+        "nightly",
+        "orders",
+        "eu.berlin",
+        NIL,
+        memoryview(b"go"),
+        None,
+        "*/5 * * * *",
+        "Europe/Berlin",
+        1_700_000_000_000,
+        1_800_000_000_000,
+        9,
+        "all",
+    ),
+    ListRecurring(33),
+    StopRecurring(34, "nightly"),
+    PauseRecurring(35, "nightly", False),
 )
 
 VALUES: Final = (
@@ -141,6 +166,17 @@ VALUES: Final = (
         text="no queue",
     ),
     DelayInfo(waiting=3, next_due_ms=1_700_000_000_000, accepted=9),
+    RecurringInfo(
+        schedule_id=17,
+        key="nightly",
+        exchange="orders",
+        routing_key="eu.berlin",
+        size=2,
+        cron="*/5 * * * *",
+        zone="Europe/Berlin",
+        next_ms=(1_700_000_100_000, 1_700_000_400_000),
+        count=3,
+    ),
     QueueInfo(name="billing", ready=3, unacked=1, bytes=400),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
 )

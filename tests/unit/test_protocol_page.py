@@ -23,12 +23,23 @@ from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import Message
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
+from posthouse.transport.messages_recurring import RecurringInfo
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 ROWS: Final = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
 ]
-VALUES: Final = (Options, ExchangeSpec, QueueSpec, BindingSpec, QueueInfo, ConsumerInfo, DelayedInfo, DelayInfo)
+VALUES: Final = (
+    Options,
+    ExchangeSpec,
+    QueueSpec,
+    BindingSpec,
+    QueueInfo,
+    ConsumerInfo,
+    DelayedInfo,
+    DelayInfo,
+    RecurringInfo,
+)
 
 
 def described(fields: str) -> list[tuple[str, str]]:
