@@ -17,7 +17,7 @@ from posthouse.actors.actor import Context
 from posthouse.actors.delay_records import Kind, Occurred, Schedule
 from posthouse.actors.delay_schedules import INSTANT_HEADER, KEY_HEADER, occurrence
 from posthouse.actors.delay_state import DelayState
-from posthouse.actors.recurrence import MISSED_AFTER_MS, Rule, begin, check_rule, next_after
+from posthouse.actors.recurrence import MISSED_AFTER_MS, Rule, anchor_of, check_rule, next_after
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, check_readable
 from posthouse.transport.errors import InvalidArgument
@@ -111,12 +111,13 @@ class DelayRepeats:
         rule = Rule(
             asked.every_ms, asked.cron, asked.zone, asked.start_ms, asked.until_ms, asked.max_count, asked.misfire
         )
-        anchor_ms, passed_ms = begin(rule, self._context.wall_ms)
+        now_ms = self._context.wall_ms
+        anchor_ms = anchor_of(rule, now_ms)
         raw = bytes(memoryview(asked.headers))
         schedule = Schedule(
-            0, asked.key, asked.exchange, asked.routing_key, raw, bytes(asked.body), rule, anchor_ms, passed_ms
+            0, asked.key, asked.exchange, asked.routing_key, raw, bytes(asked.body), rule, anchor_ms, now_ms
         )
-        sample = occurrence(schedule, self._context.wall_ms)
+        sample = occurrence(schedule, now_ms)
         check_batch(sample, self._context.limits)
         check_readable(sample)
         return schedule

@@ -27,6 +27,9 @@ from posthouse.transport.messages import Batch
 ON_WAY_MAX: Final = 8_192
 """Messages on their way to one exchange. What more is due waits its turn here, and holds up no other exchange."""
 
+OCCURRED_BYTES_MAX: Final = 4 * 1024 * 1024
+"""While bodies in memory are fewer, that of a schedule's message is not read back from the journal."""
+
 
 @final
 class Admission(NamedTuple):
@@ -107,7 +110,9 @@ class DelayState:
             if before:
                 self._leave(before, contents.forget(before))
                 contents.counters.replaced += 1
-        self._keep_near(first_id, batch, dues, wanted_until_ms)
+        near = [index for index in self._timetable.add_many(first_id, dues) if dues[index] <= wanted_until_ms]
+        for index, body in zip(near, self.bodies.cut(batch, near) if near else (), strict=True):
+            self.bodies.keep(first_id + index, body)
 
     def occurred(self, head: Occurred, batch: Batch, size: int, position: int) -> None:
         """The journal holds, at `position`, the message that a schedule has for an instant. It is due at once."""
@@ -120,12 +125,9 @@ class DelayState:
         self.ledger.extend(head.message_id, dues, position, self.ledger.exchange_number(batch.exchange))
         contents.schedules.owns(head.message_id, head.schedule_id)
         contents.schedules.occurred(head)
-        self._keep_near(head.message_id, batch, dues, max(dues))
-
-    def _keep_near(self, first_id: int, batch: Batch, dues: array[int], wanted_until_ms: int) -> None:
-        near = [index for index in self._timetable.add_many(first_id, dues) if dues[index] <= wanted_until_ms]
-        for index, body in zip(near, self.bodies.cut(batch, near) if near else (), strict=True):
-            self.bodies.keep(first_id + index, body)
+        self._timetable.add(head.message_id, dues[0])
+        if self.bodies.size < OCCURRED_BYTES_MAX:
+            self.bodies.keep(head.message_id, self.bodies.cut(batch, (0,))[0])
 
     # ---- what people ask for ----
 

@@ -56,15 +56,12 @@ class Firing(NamedTuple):
     passed_ms: int
 
 
-def begin(rule: Rule, now_ms: int) -> tuple[int, int]:
-    """The anchor of a schedule that is made now, and the time after which its instants count.
+def anchor_of(rule: Rule, now_ms: int) -> int:
+    """What a schedule that is made now counts its intervals from. What lies before now never fires.
 
-    Without a start the first interval ends one interval from now; with one the start is the first instant. What lies
-    before now never fires.
+    Without a start the first interval ends one interval from now; with one the start is the first instant.
     """
-    if rule.start_ms is None:
-        return now_ms, now_ms
-    return rule.start_ms, max(rule.start_ms - 1, now_ms)
+    return now_ms if rule.start_ms is None else rule.start_ms
 
 
 def check_rule(rule: Rule, now_ms: int) -> None:
@@ -88,8 +85,7 @@ def check_rule(rule: Rule, now_ms: int) -> None:
     else:
         _check_cron(rule.cron or "")
         zone_of(rule)
-    anchor_ms, after_ms = begin(rule, now_ms)
-    if next_after(rule, anchor_ms, after_ms) is None:
+    if next_after(rule, anchor_of(rule, now_ms), now_ms) is None:
         what = "the interval" if rule.cron is None else f"the cron expression {shown(rule.cron)}"
         until = "" if rule.until_ms is None else " before until"
         raise InvalidArgument(f"{what} {_NEVER}{until}; cron expressions are searched for 50 years")
@@ -138,6 +134,8 @@ def firing(rule: Rule, anchor_ms: int, passed_ms: int, now_ms: int) -> Firing | 
 
 def next_after(rule: Rule, anchor_ms: int, time_ms: int) -> int | None:
     """The first instant later than a time; None when there is none. `rule` was checked."""
+    if rule.start_ms is not None:
+        time_ms = max(time_ms, rule.start_ms - 1)
     if rule.every_ms is not None:
         found = anchor_ms + max(0, (time_ms - anchor_ms) // rule.every_ms + 1) * rule.every_ms
     else:

@@ -16,7 +16,7 @@ from posthouse.actors.recurrence import (
     MISSED_AFTER_MS,
     Firing,
     Rule,
-    begin,
+    anchor_of,
     check_rule,
     firing,
     next_after,
@@ -65,7 +65,7 @@ def test_the_first_instant_is_an_interval_from_now_or_the_start_and_never_before
     every: int, start: int | None
 ) -> None:
     rule = Rule(every, start_ms=start)
-    first = next_after(rule, *begin(rule, NOW))
+    first = next_after(rule, anchor_of(rule, NOW), NOW)
     assert first is not None
     assert first > NOW
     if start is None:
