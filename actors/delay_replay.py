@@ -121,13 +121,17 @@ class DelayReplay:
         return True
 
     def _fire(self, fire: Fire) -> None:
+        """A move, of those of its messages that are still known.
+
+        Where one is not, its record is gone with an old segment, and that goes only when the move is done with: what
+        became of it follows, or every queue has settled it. The others must not wait once more.
+        """
         ledger = self._contents.ledger
-        move = Move(fire.exchange, fire.stream, fire.first_seq, fire.due_ms, fire.ids)
         known = [message_id for message_id in fire.ids if ledger.due(message_id) != GONE]
-        # A segment goes only with everything older. So either all of them are here, or all of them are long gone.
-        if len(known) == len(fire.ids) and self._contents.moves.get(*move.key) is None:
+        move = Move(fire.exchange, fire.stream, fire.first_seq, fire.due_ms, known)
+        if known and self._contents.moves.get(*move.key) is None:
             self._contents.moves.add(move)
-            for message_id in fire.ids:
+            for message_id in known:
                 ledger.set(message_id, FIRING)
 
     def _mark(self, mark: Mark) -> None:

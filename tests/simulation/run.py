@@ -15,6 +15,7 @@ from tests.simulation.clients import (
     SimScheduler,
 )
 from tests.simulation.network import Weather
+from tests.simulation.repeaters import SimRepeater
 from tests.simulation.verdict import judge
 from tests.simulation.world import World
 
@@ -90,6 +91,11 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         SimScheduler(world, f"scheduler-{exchange}", history, (exchange, KEYS, messages // 2))
     SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
     SimBinder(world, "binder", history, 6)
+    calm_ms = world.now_ms + FAULTS_MS
+    repeaters = [
+        SimRepeater(world, "repeater-fan", history, "fan", "a.b", calm_ms),
+        SimRepeater(world, "repeater-default", history, "", "three", calm_ms),
+    ]
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
     begin_ms = world.now_ms
@@ -100,7 +106,11 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     for consumer in consumers:
         consumer.tidy_up()
     expected = _Expected(history)
-    is_drained = _until(world, lambda: expected.is_drained() and _is_idle(consumers), HEALED_MS_MAX)
+
+    def is_over() -> bool:
+        return all(repeater.is_done for repeater in repeaters) and expected.is_drained() and _is_idle(consumers)
+
+    is_drained = _until(world, is_over, HEALED_MS_MAX)
     broken = judge(history, expected.queues())
     if not is_drained:
         broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")
