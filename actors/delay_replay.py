@@ -26,13 +26,14 @@ from posthouse.transport.messages import Batch
 class DelayReplay:
     """Applies what the journal says to the contents, which nobody else may change meanwhile."""
 
-    __slots__ = ("_contents", "_position", "_stored_to")
+    __slots__ = ("_contents", "_halves", "_position", "_stored_to")
 
     def __init__(self, contents: DelayContents) -> None:
         self._contents = contents
         self._position = 0
         # Not the same as `next_id`: a mark may be written between a store and its record.
         self._stored_to = 0
+        self._halves: list[Move] = []
 
     def record(self, position: int, kind: int, payload: records.Bytes) -> None:
         """Apply one record; positions seen before are passed over. Raises JournalCorrupt."""
@@ -45,10 +46,11 @@ class DelayReplay:
         elif kind == Kind.FIRE:
             self._fire(records.decode_fire(payload))
         elif kind == Kind.FIRED:
-            for stream, first_seq, _ in records.decode_fired(payload):
+            for stream, first_seq, count in records.decode_fired(payload):
                 move = contents.moves.get(stream, first_seq)
                 if move is not None:
                     contents.fired(move)
+                    contents.counters.fired += count - len(move.ids)
         elif kind == Kind.FAILED:
             failed = records.decode_failed(payload)
             move = contents.moves.get(failed.stream, failed.first_seq)
@@ -88,6 +90,16 @@ class DelayReplay:
             )
         self._position = position
 
+    def finish(self) -> None:
+        """Every record was applied. A move without its end, of which a part has left the journal, has fired.
+
+        For a part that waited again after another end leaves only after a sync, which holds that end as well.
+        """
+        for move in self._halves:
+            if self._contents.moves.get(*move.key) is move:
+                self._contents.fired(move)
+        self._halves.clear()
+
     def _store(self, first_id: int, batch: Batch, size: int, position: int) -> None:
         contents = self._contents
         contents.streams.saw(batch.stream, batch.first_seq + batch.count - 1)
@@ -121,18 +133,16 @@ class DelayReplay:
         return True
 
     def _fire(self, fire: Fire) -> None:
-        """A move, of those of its messages that are still known.
-
-        Where one is not, its record is gone with an old segment, and that goes only when the move is done with: what
-        became of it follows, or every queue has settled it. The others must not wait once more.
-        """
         ledger = self._contents.ledger
+        # A segment goes with everything older, so of messages that were stored apart some may be long gone.
         known = [message_id for message_id in fire.ids if ledger.due(message_id) != GONE]
         move = Move(fire.exchange, fire.stream, fire.first_seq, fire.due_ms, known)
         if known and self._contents.moves.get(*move.key) is None:
             self._contents.moves.add(move)
             for message_id in known:
                 ledger.set(message_id, FIRING)
+            if len(known) < len(fire.ids):
+                self._halves.append(move)
 
     def _mark(self, mark: Mark) -> None:
         """The state of everything but messages at the head of a segment. Nothing ever goes back."""

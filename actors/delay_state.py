@@ -59,6 +59,7 @@ class DelayState:
 
     def rebuilt(self) -> None:
         """The journal was replayed: put everything that waits into the timetable."""
+        self.replay.finish()
         self.contents.schedules.rebuilt()
         add = self._timetable.add
         for message_id, due, _ in self.ledger.entries():

@@ -24,6 +24,7 @@ from posthouse.transport.errors import (
     ProtocolViolation,
     Refused,
     Unavailable,
+    UnknownExchange,
     Unroutable,
 )
 from posthouse.transport.links import Arrived, Link
@@ -188,7 +189,10 @@ class ExchangeActor:
         check_readable(batch)
         if batch.exchange != self._name:
             raise InvalidArgument(f"this is exchange {self._name!r}, the message is for {batch.exchange!r}")
-        if self._topology.exchanges[self._name].internal:
+        spec = self._topology.exchanges.get(self._name)
+        if spec is None:
+            raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
+        if spec.internal:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
 
     def _route(self, batch: Batch) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ COMPACT_RATIO: Final = 4
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
+REGISTRY: Final = "registry"
 DISK_LOOK_MS: Final = 1_000
 
 
@@ -83,7 +84,6 @@ class QueueActor:
         self._context = context
         self._spec = spec
         self._limits = limits
-        self._memory_bytes_max = limits.memory_bytes_max
         self._state = QueueState(spec)
         self._sessions: dict[int, Link] = {}
         self._congested: set[int] = set()
@@ -101,8 +101,8 @@ class QueueActor:
         for records in self._context.journal.replay_chunks():
             for record in records:
                 replay.record(record.position, record.kind, record.payload)
-            if self._state.bytes_in_memory > self._memory_bytes_max:
-                self._state.shed(self._memory_bytes_max)
+            if self._state.bytes_in_memory > self._limits.memory_bytes_max:
+                self._state.shed(self._limits.memory_bytes_max)
 
     def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
         link = arrived.link
@@ -115,6 +115,12 @@ class QueueActor:
 
     def link_opened(self, link: Link) -> None:
         self._sessions[link.session] = link
+        if link.client_name == REGISTRY and not link.is_opener and self._state.reopen():
+            # A registry that had begun to delete this queue died before it journaled the deletion. Its consumers
+            # were told already, so they are gone; not sooner, or what was confirmed meanwhile might go with it.
+            for session, consumer in self._state.consumer_keys():
+                self._state.remove_consumer(session, consumer)
+            self._had_consumer = True
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
         if self._sessions.pop(link.session, None) is not None:
@@ -144,13 +150,13 @@ class QueueActor:
         if self._spec.durable:
             if self._context.journal.segment_is_full:
                 self._rotate()
-            self._state.shed(self._memory_bytes_max)
+            self._state.shed(self._limits.memory_bytes_max)
 
     # ---- messages in ----
 
     def _store(self, link: Link, batch: Batch, raw: msgspec.Raw) -> None:
         try:
-            if self._is_disk_low and durability_of(batch) > Durability.MEMORY:
+            if self._is_disk_low and durability_of(batch) > Durability.MEMORY and not self._state.has_seen(batch):
                 minimum = self._limits.disk_free_bytes_min
                 raise DiskSpaceLow(f"the broker's disk has less than {minimum} bytes free; make room or consume")
             result = self._state.store(batch, memoryview(raw), self._context.wall_ms)
@@ -214,7 +220,7 @@ class QueueActor:
                 context.reply(link, request, msgspec.structs.replace(state.info(), journal_bytes=size))
             case QueueConsumers(request):
                 context.reply(link, request, state.consumers())
-            case PrepareDelete(request, if_unused, if_empty):
+            case PrepareDelete(request, if_unused, if_empty) if link.client_name == REGISTRY:
                 count = state.prepare_delete(if_unused, if_empty)
                 self._cancel_consumers()
                 context.reply(link, request, count)
@@ -241,9 +247,11 @@ class QueueActor:
 
     def _dispatch(self) -> None:
         state = self._state
+        # A paused consumer is not in line: were it the only one, nobody but this would ever let it go on.
+        if self._congested or state.can_dispatch:
+            self._watch_congestion()
         if not state.can_dispatch:
             return
-        self._watch_congestion()
         deliveries = state.dispatch()
         if deliveries:
             self._deliver(deliveries)
@@ -281,25 +289,24 @@ class QueueActor:
 
     def _slice_message(self, consumer: int, part: QueueSlice) -> Deliver:
         entry = part.entry
-        batch, raw = self._bytes_of(entry)
+        raw = self._raw_of(entry)
         if part.start or part.stop != entry.count:
+            batch = entry.batch or _decode(raw)
             raw = messages.encode(slice_batch(batch, part.start, part.stop))
         return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(raw))
 
-    def _bytes_of(self, entry: StoredBatch) -> tuple[Batch, Bytes]:
-        """The batch, read back from the journal if it is not in memory."""
-        if entry.raw is None or entry.batch is None:
-            assert entry.position is not None, "only what is in the journal is ever dropped from memory"
-            record = self._context.journal.read(entry.position)
-            if record.kind == Kind.STORE:
-                _, raw = decode_store(record.payload)
-            else:
-                raw = decode_moved(record.payload).raw
-            batch = messages.decode(raw)
-            assert isinstance(batch, Batch)
-            self._state.restore(entry, batch, raw)
-            return batch, raw
-        return entry.batch, entry.raw
+    def _raw_of(self, entry: StoredBatch) -> Bytes:
+        """The batch's bytes, read back from the journal if they are not in memory."""
+        if entry.raw is not None:
+            return entry.raw
+        assert entry.position is not None, "only what is in the journal is ever dropped from memory"
+        record = self._context.journal.read(entry.position)
+        if record.kind == Kind.STORE:
+            _, raw = decode_store(record.payload)
+        else:
+            raw = decode_moved(record.payload).raw
+        self._state.restore(entry, _decode(raw), raw)
+        return raw
 
     # ---- the journal ----
 
@@ -314,7 +321,7 @@ class QueueActor:
             span = journal.next_position - journal.first_position
             moved = 0
             for entry in state.entries_below(journal.first_position + span // 4):
-                _, raw = self._bytes_of(entry)
+                raw = self._raw_of(entry)
                 parts = encode_moved(entry.first_offset, state.live_ranges(entry), raw)
                 state.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
                 moved += entry.size
@@ -327,3 +334,9 @@ class QueueActor:
         lowest = self._state.lowest_position()
         journal = self._context.journal
         journal.trim(journal.next_position if lowest is None else lowest)
+
+
+def _decode(raw: Bytes) -> Batch:
+    batch = messages.decode(raw)
+    assert isinstance(batch, Batch)
+    return batch

@@ -29,6 +29,7 @@ from posthouse.transport.batch import slice_batch
 from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked, UnknownQueue
 from posthouse.transport.messages import Batch, ConsumerInfo, Outcome, QueueInfo, QueueSpec
 
+DISPATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 _RESENT: Final = StoreResult(StoreOutcome.RESENT)
 _DUPLICATE: Final = StoreResult(StoreOutcome.DUPLICATE)
 
@@ -134,30 +135,33 @@ class QueueState:
         """Would `dispatch` return anything now? It would after a round that an auto-ack bound cut short."""
         return bool(self._ready.count and self._consumers.line and not self._is_closing)
 
-    def dispatch(self) -> list[Delivery]:
+    def dispatch(self, bytes_max: int = DISPATCH_BYTES_MAX) -> list[Delivery]:
         """Share what is ready among the consumers with credit; their turns go on from call to call.
 
         In each round a turn is one slice of at most an equal share of what is ready, within one stored
-        batch, at one attempt.
+        batch, at one attempt. It ends when about `bytes_max` of bodies are on their way, since all of them
+        are in memory at once; `can_dispatch` then says that there is more.
         """
         deliveries: list[Delivery] = []
         spent: list[Consumer] = []
         ready, line = self._ready, self._consumers.line
         if self._is_closing:
             return deliveries
-        while ready.count and line:
+        while ready.count and line and bytes_max > 0:
             share = -(-ready.count // len(line))
             for _ in range(len(line)):
                 consumer = line.popleft()
                 credit = consumer.credit
-                deliveries.append(self._deliver(consumer, share if share < credit else credit, consumer.auto_ack))
+                delivery = self._deliver(consumer, share if share < credit else credit, consumer.auto_ack)
+                deliveries.append(delivery)
+                bytes_max -= delivery.entry.body_bytes * delivery.count // delivery.entry.count
                 if consumer.credit:
                     line.append(consumer)
                 else:
                     consumer.in_line = False
                     if consumer.auto_ack:
                         spent.append(consumer)
-                if not ready.count:
+                if not ready.count or bytes_max <= 0:
                     break
         self._consumers.refill(spent)
         return deliveries
@@ -230,6 +234,11 @@ class QueueState:
             )
         self._is_closing = True
         return self._backlog.live
+
+    def reopen(self) -> bool:
+        """Whoever asked for `prepare_delete` died before it went on: take work again. True if that was so."""
+        was_closing, self._is_closing = self._is_closing, False
+        return was_closing
 
     def info(self) -> QueueInfo:
         """The counts. `state` and `journal_bytes` are the shell's to fill in."""
@@ -309,6 +318,10 @@ class QueueState:
             self._ready.put(first, last, times)
             requeued.append((first, last))
         return merged(requeued)
+
+    def has_seen(self, batch: Batch) -> bool:
+        """All of this batch was stored before: its publisher sent it again because no receipt had reached it."""
+        return self._contents.streams.last(batch.stream) >= batch.first_seq + batch.count - 1
 
     def _refuse_when_closing(self) -> None:
         if self._is_closing:

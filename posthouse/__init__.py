@@ -7,10 +7,11 @@
         broker.publish("", b"world", routing_key="hello")
         print(broker.get("hello").body)
 
-`client` holds the blocking client, `errors` every error, `serve` the broker, `cli` the command line.
+`client` holds the blocking client, `aio` its asyncio twin, `errors` every error, `serve` the broker, `cli` the command
+line.
 """
 
-from posthouse import errors
+from posthouse import aio, errors
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
 from posthouse.errors import PosthouseError
@@ -27,6 +28,7 @@ __all__ = [
     "PosthouseError",
     "PublishReceipt",
     "Publisher",
+    "aio",
     "connect",
     "errors",
 ]

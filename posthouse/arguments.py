@@ -19,3 +19,11 @@ def check_seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise InvalidArgument(f"{name} is {value!r}; it is a number of seconds, not negative")
     return float(value)
+
+
+def is_short_text(value: object, bytes_max: int) -> bool:
+    """A text that is not empty and has at most so many bytes of UTF-8."""
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= bytes_max
+    except UnicodeEncodeError:
+        return False

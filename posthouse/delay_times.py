@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from posthouse.arguments import is_short_text
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.limits import DELAY_MS_MAX, SCHEDULE_KEY_BYTES_MAX
 from posthouse.transport.names import shown
@@ -61,6 +62,23 @@ def due_of_options(options: dict[str, object], now_ns: int) -> int:
         if key is not None:
             raise InvalidArgument("schedule_key names a delayed message; give delay_s or deliver_at with it")
         return 0
-    if key is not None and (not isinstance(key, str) or not 0 < len(key.encode()) <= SCHEDULE_KEY_BYTES_MAX):
-        raise InvalidArgument(f"schedule_key is a text of 1 to {SCHEDULE_KEY_BYTES_MAX} bytes, not {key!r}")
+    if key is not None and not is_short_text(key, SCHEDULE_KEY_BYTES_MAX):
+        raise InvalidArgument(f"schedule_key is a text of 1 to {SCHEDULE_KEY_BYTES_MAX} bytes, not {shown(key)}")
     return due_at(deliver_at, now_ns) if delay_s is None else due_after(delay_s, now_ns)
+
+
+def due_of_many(options: dict[str, object], count: int, now_ns: int) -> list[int] | None:
+    """When each of `count` messages is due; None when they are not delayed. Raises InvalidArgument.
+
+    `delay_s` may be a list with the delay of each.
+    """
+    if options.get("schedule_key") is not None and count > 1:
+        raise InvalidArgument(f"{count} messages share a schedule_key, and each would take the other's place")
+    delays = options.get("delay_s")
+    if not isinstance(delays, list | tuple):
+        due_ms = due_of_options(options, now_ns)
+        return [due_ms] * count if due_ms else None
+    if len(delays) != count:
+        raise InvalidArgument(f"{len(delays)} delays come with {count} messages")
+    due_of_options(options | {"delay_s": 1}, now_ns)
+    return [due_after(delay_s, now_ns) for delay_s in delays]

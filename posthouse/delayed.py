@@ -1,15 +1,18 @@
-"""Looking at delayed messages and changing what becomes of them: `broker.delayed`."""
+"""Looking at delayed messages and changing what becomes of them: `broker.delayed`.
+
+The requests are made and checked here, once for both clients; `aio_delayed.py` is the twin that awaits the answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Self, final
+from typing import Final, Protocol, Self, final
 
 import msgspec
 
 from posthouse.arguments import check_count
 from posthouse.delay_times import moment_ms, moment_of
+from posthouse.requests import Answer, Request
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages_delay import (
     CancelDelayed,
@@ -20,13 +23,11 @@ from posthouse.transport.messages_delay import (
     ListDelayed,
     RescheduleDelayed,
 )
-from posthouse.transport.names import check_name
+from posthouse.transport.names import DELAY, check_name, shown
 
 LIST_MESSAGES_MAX: Final = 1_000
 _ID_MAX: Final = (1 << 48) - 1
-
-Ask = Callable[[Callable[[int], Any], Any, bool], Any]
-"""Asks the scheduler: what makes the request, the type of the answer, whether finding nothing twice is fine."""
+_ID_DIGITS_MAX: Final = 15
 
 
 @final
@@ -61,6 +62,68 @@ class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+# ---- requests ----
+
+
+def request_list(exchange: str | None, limit: int, schedule_key: str | None) -> Request[list[DelayedInfo]]:
+    """`listed` makes what programs see of the answer."""
+    if exchange is not None:
+        check_name("exchange", exchange, may_be_empty=True)
+    check_count("limit", limit, 1, LIST_MESSAGES_MAX)
+    return Request(DELAY, lambda number: ListDelayed(number, exchange, schedule_key, limit), list[DelayedInfo])
+
+
+def listed(infos: list[DelayedInfo]) -> list[Scheduled]:
+    """The answer to `request_list` as programs see it."""
+    return [Scheduled.of(info) for info in infos]
+
+
+def request_cancel(scheduled_id: str | None, schedule_key: str | None) -> Request[None]:
+    which, key = _named(scheduled_id, schedule_key)
+    return Request(DELAY, lambda number: CancelDelayed(number, which, key), is_removal=True)
+
+
+def request_reschedule(scheduled_id: str | None, schedule_key: str | None, deliver_at: datetime) -> Request[None]:
+    which, key = _named(scheduled_id, schedule_key)
+    due_ms = moment_ms("deliver_at", deliver_at)
+    return Request(DELAY, lambda number: RescheduleDelayed(number, due_ms, which, key))
+
+
+def request_fire(scheduled_id: str | None, schedule_key: str | None) -> Request[None]:
+    which, key = _named(scheduled_id, schedule_key)
+    return Request(DELAY, lambda number: FireDelayed(number, which, key), is_removal=True)
+
+
+def request_info() -> Request[DelayInfo]:
+    return Request(DELAY, DelayStatus, DelayInfo)
+
+
+def _named(scheduled_id: object, schedule_key: object) -> tuple[int, str | None]:
+    if (scheduled_id is None) == (schedule_key is None):
+        raise InvalidArgument("name the message by scheduled_id or by schedule_key, one of them")
+    if scheduled_id is None:
+        if not isinstance(schedule_key, str) or not schedule_key:
+            raise InvalidArgument(f"schedule_key is {shown(schedule_key)}; it is a text that is not empty")
+        return 0, schedule_key
+    number = 0
+    if isinstance(scheduled_id, int) and not isinstance(scheduled_id, bool):
+        number = scheduled_id
+    elif isinstance(scheduled_id, str) and len(scheduled_id) <= _ID_DIGITS_MAX:
+        number = int(scheduled_id) if scheduled_id.isascii() and scheduled_id.isdecimal() else 0
+    if not 0 < number <= _ID_MAX:
+        raise InvalidArgument(f"scheduled_id is {shown(scheduled_id)}; it is the number in the message's receipt")
+    return number, None
+
+
+# ---- the blocking client's ----
+
+
+class Ask(Protocol):
+    """Asks the broker, and waits for the answer."""
+
+    def __call__(self, request: Request[Answer], /) -> Answer: ...
+
+
 @final
 class Delayed:
     """What waits at the delay scheduler. Messages are named by id, as in their receipt, or by schedule key.
@@ -75,47 +138,20 @@ class Delayed:
         self, exchange: str | None = None, limit: int = 100, *, schedule_key: str | None = None
     ) -> list[Scheduled]:
         """The first `limit` (up to 1,000) messages by the time they are due; failed ones come last."""
-        if exchange is not None:
-            check_name("exchange", exchange, may_be_empty=True)
-        check_count("limit", limit, 1, LIST_MESSAGES_MAX)
-        found = self._ask(lambda number: ListDelayed(number, exchange, schedule_key, limit), list_of_infos(), False)
-        return [Scheduled.of(info) for info in found]
+        return listed(self._ask(request_list(exchange, limit, schedule_key)))
 
     def cancel(self, scheduled_id: str | None = None, *, schedule_key: str | None = None) -> None:
         """Forget a message, or one that failed."""
-        number, key = _named(scheduled_id, schedule_key)
-        self._ask(lambda request: CancelDelayed(request, number, key), None, True)
+        self._ask(request_cancel(scheduled_id, schedule_key))
 
     def reschedule(self, scheduled_id: str | None, deliver_at: datetime, *, schedule_key: str | None = None) -> None:
         """Give a message another time; one that has passed means now. Also for one that failed."""
-        number, key = _named(scheduled_id, schedule_key)
-        due_ms = moment_ms("deliver_at", deliver_at)
-        self._ask(lambda request: RescheduleDelayed(request, due_ms, number, key), None, False)
+        self._ask(request_reschedule(scheduled_id, schedule_key, deliver_at))
 
     def fire(self, scheduled_id: str | None = None, *, schedule_key: str | None = None) -> None:
         """Publish a message now, or try one again that failed."""
-        number, key = _named(scheduled_id, schedule_key)
-        self._ask(lambda request: FireDelayed(request, number, key), None, True)
+        self._ask(request_fire(scheduled_id, schedule_key))
 
     def info(self) -> DelayInfo:
         """The scheduler's counts. Costs the same however much waits."""
-        found: DelayInfo = self._ask(DelayStatus, DelayInfo, False)
-        return found
-
-
-def list_of_infos() -> Any:
-    """The type of a list's answer; inside the class `list` is the method."""
-    return list[DelayedInfo]
-
-
-def _named(scheduled_id: object, schedule_key: object) -> tuple[int, str | None]:
-    if (scheduled_id is None) == (schedule_key is None):
-        raise InvalidArgument("name the message by scheduled_id or by schedule_key, one of them")
-    if scheduled_id is None:
-        if not isinstance(schedule_key, str) or not schedule_key:
-            raise InvalidArgument(f"schedule_key is {schedule_key!r}; it is a text that is not empty")
-        return 0, schedule_key
-    text = str(scheduled_id)
-    if isinstance(scheduled_id, bool) or not text.isascii() or not text.isdecimal() or not 0 < int(text) <= _ID_MAX:
-        raise InvalidArgument(f"scheduled_id is {scheduled_id!r}; it is the number in the message's receipt")
-    return int(text), None
+        return self._ask(request_info())

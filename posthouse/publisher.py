@@ -8,8 +8,8 @@ from typing import Any, Final, Self, final
 
 import msgspec
 
-from posthouse.arguments import check_count
-from posthouse.delay_times import due_after, due_of_options
+from posthouse.arguments import check_count, is_short_text
+from posthouse.delay_times import due_of_many, due_of_options
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
@@ -60,11 +60,11 @@ def make_options(given: dict[str, Any]) -> Options | None:
         elif name not in _OPTION_NAMES and name not in _PROPERTY_NAMES:
             raise InvalidArgument(f"publish has no argument {name!r}")
     level = given.get("durability", "sync")
-    if level not in DURABILITIES:
+    if not isinstance(level, str) or level not in DURABILITIES:
         raise InvalidArgument(f"durability is {level!r}; it is one of {', '.join(DURABILITIES)}")
     texts = {name: given.get(name) for name in ("content_type", "reply_to", "dedup_id", *_PROPERTY_NAMES)}
     for name, text in texts.items():
-        if text is not None and (not isinstance(text, str) or not 0 < len(text.encode()) <= DEDUP_ID_BYTES_MAX):
+        if text is not None and not is_short_text(text, DEDUP_ID_BYTES_MAX):
             raise InvalidArgument(f"{name} is a text of 1 to {DEDUP_ID_BYTES_MAX} bytes, not {text!r}")
     options = Options(
         durability=DURABILITIES[level],
@@ -77,9 +77,22 @@ def make_options(given: dict[str, Any]) -> Options | None:
     return None if options == Options() else options
 
 
-def _is_alone(options: Options) -> bool:
-    """Such a message travels in a batch of its own."""
-    return options.dedup_id is not None or options.schedule_key is not None
+def has_room(stream: Stream, window: int, window_bytes: int = WINDOW_BYTES_MAX) -> bool:
+    """No more is unconfirmed than that."""
+    return stream.unconfirmed_messages <= window and stream.unconfirmed_bytes <= window_bytes
+
+
+def take_outcome(stream: Stream, through: int) -> PublishError | None:
+    """What was refused since the last look, and what is undecided up to this number; None when there is neither."""
+    unknown = stream.unknown(through)
+    refused, stream.refused = stream.refused, []
+    return PublishError(refused, unknown) if refused or unknown else None
+
+
+def is_alone(key: Key) -> bool:
+    """A message with such a key travels in a batch of its own."""
+    options = key[2]
+    return options is not None and (options.dedup_id is not None or options.schedule_key is not None)
 
 
 @final
@@ -117,7 +130,7 @@ class Publisher:
                 stream.schedule(due_ms)
             if options and (options.get("message_id") or options.get("correlation_id")):
                 stream.describe(options.get("message_id"), options.get("correlation_id"))
-            if stream.is_full or stream.is_quiet or (self._key[2] is not None and _is_alone(self._key[2])):
+            if stream.is_full or stream.is_quiet or is_alone(self._key):
                 self._close_batch()
             elif not stream.has_been_left:
                 self._leave()
@@ -136,18 +149,7 @@ class Publisher:
 
         `delay_s` may be a list with the delay of each.
         """
-        now_ns = time.time_ns()
-        delays = options.get("delay_s")
-        due: list[int] | None = None
-        if isinstance(delays, list | tuple):
-            if len(delays) != len(bodies):
-                raise InvalidArgument(f"{len(delays)} delays come with {len(bodies)} messages")
-            due = [due_after(delay_s, now_ns) for delay_s in delays]
-            options["delay_s"] = 1 if due else None
-        elif options and (shared := due_of_options(options, now_ns)):
-            due = [shared] * len(bodies)
-        if options.get("schedule_key") is not None and len(bodies) > 1:
-            raise InvalidArgument(f"{len(bodies)} messages share a schedule_key, and each would take the other's place")
+        due = due_of_many(options, len(bodies), time.time_ns()) if options else None
         limits = self._pump.session.limits
         checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
         if checked and max(map(len, checked)) > limits.body_bytes_max:
@@ -157,8 +159,8 @@ class Publisher:
             self._last = ("", self, None)
             self._key = key
             for start in range(0, len(checked), 1_000):
-                part = None if due is None else due[start : start + 1_000]
-                self._stream.add_many(checked[start : start + 1_000], key, part)
+                part = slice(start, start + 1_000)
+                self._stream.add_many(checked[part], key, due[part] if due is not None else None)
                 self._close_batch()
             return self._stream.next_seq - 1
 
@@ -170,10 +172,9 @@ class Publisher:
             stream.close_batch()
             through = stream.next_seq - 1
             self._pump.wait_until(lambda: stream.is_confirmed(through), deadline)
-            unknown = stream.unknown(through)
-            refused, stream.refused = stream.refused, []
-        if refused or unknown:
-            raise PublishError(refused, unknown)
+            outcome = take_outcome(stream, through)
+        if outcome is not None:
+            raise outcome
 
     def close(self) -> None:
         """Flush and forget the stream."""
@@ -209,22 +210,15 @@ class Publisher:
             self._stream.has_been_left = True
             self._pump.wake_stand_in()
 
-    def _has_room(self, share: int) -> bool:
-        stream = self._stream
-        return (
-            stream.unconfirmed_messages <= self._window // share
-            and stream.unconfirmed_bytes <= WINDOW_BYTES_MAX // share
-        )
-
     def _close_batch(self) -> None:
         stream = self._stream
         stream.close_batch()
         self._pump.push()
         if stream.failure is not None:
             raise stream.failure
-        if not self._has_room(1):
+        if not has_room(stream, self._window):
             deadline = time.monotonic() + self._timeout_s
-            if not self._pump.wait_until(lambda: self._has_room(2), deadline):
+            if not self._pump.wait_until(lambda: has_room(stream, self._window // 2, WINDOW_BYTES_MAX // 2), deadline):
                 raise OutcomeUnknown(
                     f"{stream.unconfirmed_messages} messages are unconfirmed, none was for {self._timeout_s} s; "
                     "they are kept and sent again when the broker answers"

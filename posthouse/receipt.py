@@ -16,8 +16,8 @@ class PublishReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """Every queue in `queues` has the message, at least as safe as `durability` says (sync, os or memory).
 
     `queues` is empty when the exchange drops what nobody wants, and for delayed messages, which are routed when they
-    are due. `held`: it waits for a subscriber. `duplicate`: a
-    queue had seen its `dedup_id`. `scheduled_id`: of a delayed message; None when its broker no longer remembers it.
+    are due. `held`: it waits for a subscriber. `duplicate`: a queue had seen its `dedup_id`. `scheduled_id`: of a
+    delayed message; None when its broker no longer remembers it.
     """
 
     queues: list[str]
@@ -27,11 +27,12 @@ class PublishReceipt(msgspec.Struct, frozen=True, kw_only=True):
     scheduled_id: str | None = None
 
     @classmethod
-    def of(cls, receipt: Receipt) -> Self:
+    def of(cls, receipt: Receipt, number: int) -> Self:
+        """What the receipt of a range says about one message in it."""
         durability = NAMES[Durability(receipt.durability)]
         return cls(
             queues=sorted(receipt.queues),
             durability=durability,
             duplicate=receipt.duplicate,
-            scheduled_id=str(receipt.scheduled_id) if receipt.scheduled_id else None,
+            scheduled_id=str(receipt.scheduled_id + number - receipt.first_seq) if receipt.scheduled_id else None,
         )

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Final, final
 
 import msgspec
 
+from posthouse.call import Call
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
+from posthouse.transport.errors import ActorDown as ActorIsDown
 from posthouse.transport.errors import (
-    ActorDown as ActorIsDown,
-)
-from posthouse.transport.errors import (
+    OutcomeUnknown,
     PosthouseError,
     ProtocolViolation,
     Refused,
@@ -45,35 +45,13 @@ from posthouse.transport.messages import (
     Receipt,
     Reply,
 )
-from posthouse.transport.names import DELAY, actor_of_exchange, actor_of_queue
+from posthouse.transport.names import actor_of_exchange, actor_of_queue
 from posthouse.transport.session import State
 
 REGISTRY: Final = "registry"
 DOOR_ROUTE: Final = b"door"
 _NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding", "unknown_delayed")
 TICK_MS: Final = 100
-
-
-@final
-class Call:
-    """A request on its way."""
-
-    __slots__ = ("error", "is_done", "is_removal", "make", "number", "result", "target", "times_asked")
-
-    def __init__(self, number: int, target: str, make: Callable[[int], Message], is_removal: bool) -> None:
-        self.number = number
-        self.is_removal = is_removal
-        self.times_asked = 0
-        self.target = target
-        self.make = make
-        self.is_done = False
-        self.result: msgspec.Raw | None = None
-        self.error: PosthouseError | None = None
-
-    def finish(self, result: msgspec.Raw | None, error: PosthouseError | None) -> None:
-        self.is_done = True
-        self.result = result
-        self.error = error
 
 
 @final
@@ -132,10 +110,10 @@ class Session:
     def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
         """Settlements and everything else that may leave now."""
         for subscription in self._subscriptions.values():
-            if subscription.unsettled:
+            if subscription.has_settlements:
                 self._settle(subscription)
         for subscription in self._gotten.values():
-            if subscription.unsettled:
+            if subscription.has_settlements:
                 self._settle(subscription)
         return self.links.flush(now_ms)
 
@@ -149,9 +127,13 @@ class Session:
         """
         call = Call(self._number(), target, make, is_removal)
         self._calls[call.number] = call
+        is_known = self.links.is_open(target)
         link = self._link(target)
         if link.state is State.OPEN:
             self._ask(link, call)
+        elif is_known and link is not self.registry:
+            # That it is in quarantine may have been told before this was asked, and is not told twice.
+            self._locate(target)
         return call
 
     def _ask(self, link: Link, call: Call) -> None:
@@ -186,7 +168,8 @@ class Session:
     def is_settled(self) -> bool:
         """Nothing published is unconfirmed and nothing waits to be sent."""
         quiet = all(stream.is_quiet and not stream.has_open_batch for stream in self._streams.values())
-        quiet = quiet and not any(one.unsettled for one in (*self._subscriptions.values(), *self._gotten.values()))
+        settling = (*self._subscriptions.values(), *self._gotten.values())
+        quiet = quiet and not any(one.has_settlements for one in settling)
         return quiet and all(not link.sender.has_backlog for link in self.links.all_opened())
 
     # ---- consuming ----
@@ -201,6 +184,7 @@ class Session:
     def unsubscribe(self, subscription: Subscription) -> Call:
         """Close a consumer after its settlements; what it has not settled returns to the queue."""
         self._settle(subscription)
+        subscription.ready.clear()
         self._subscriptions.pop((subscription.queue, subscription.number), None)
         return self.call(actor_of_queue(subscription.queue), lambda number: Cancel(number, subscription.number))
 
@@ -229,7 +213,11 @@ class Session:
     def _arrived(self, arrived: Arrived, now_ms: int) -> None:
         link = arrived.link
         for piece in arrived.pieces:
-            message = messages.decode(piece)
+            try:
+                message = messages.decode(piece)
+            except msgspec.DecodeError as error:
+                self.links.violate(link, f"a message cannot be read: {error}")
+                return
             match message:
                 case Deliver(consumer):
                     self._deliver(link, consumer, message)
@@ -262,6 +250,8 @@ class Session:
                 if other is not link:
                     self._locate(other.target)
         queue = _queue_of(link)
+        if queue in self._gotten:
+            self._gotten[queue].open(0)  # Forgets what the session before delivered; there is nothing to ask for.
         for subscription in list(self._subscriptions.values()):
             if subscription.queue == queue and not self._is_being_opened(subscription):
                 self.call(link.target, subscription.open)
@@ -276,9 +266,8 @@ class Session:
         link = ended.link
         if ended.code == ProtocolViolation.code:
             self._fail(link.target, ProtocolViolation(ended.text))
-        elif ended.code == "unreachable" and link is not self.registry:
-            # It may have been stopped for a while, and nobody announces a life that never ended.
-            self._locate(link.target)
+        elif link is not self.registry and self.links.is_open(link.target):
+            self._locate(link.target)  # The same life may still be there and only the connection gone.
 
     def _lost(self, actor: str, state: str, reason: str) -> None:
         self.links.peer_down(actor, reason)
@@ -291,10 +280,10 @@ class Session:
         kind, _, name = actor.partition(":")
         if kind == "queue":
             self._fail(actor, UnknownQueue(f"there is no queue {name!r}"))
-        elif kind == DELAY:
-            self._fail(actor, Refused("this broker has no delay scheduler; it is of an older version"))
-        else:
+        elif kind == "exchange":
             self._fail(actor, UnknownExchange(f"there is no exchange {name!r}"))
+        else:
+            self._fail(actor, Refused(f"this broker has no {actor}; it is of an older version"))
 
     def _fail(self, target: str, error: PosthouseError) -> None:
         """Whatever waits for this actor will never be answered."""
@@ -304,10 +293,12 @@ class Session:
         if kind == "queue":
             for key in [key for key in self._subscriptions if key[0] == name]:
                 self._subscriptions.pop(key).fail(error)
-        elif isinstance(error, Refused):
+        elif kind == "exchange":
+            # What was on its way when the exchange ended the session over it may be stored or not.
+            known = error if isinstance(error, Refused) else OutcomeUnknown(f"exchange {name!r}: {error}")
             for stream in self._streams.values():
                 if stream.exchange == name:
-                    stream.fail(error)
+                    stream.fail(known)
         link = self.links.open(target)
         if link is not self.registry:
             self.links.close(link)
@@ -347,11 +338,18 @@ class Session:
             self.links.peer_up(actor, generation, DOOR_ROUTE, now_ms)
             return
         route = f"{actor}/{generation}".encode()
+        link = self.links.open(actor)
+        if generation < max(link.generation, link.told_generation):
+            return
         old = self._routes.get(actor)
-        if old is not None and old != route:
-            self.to_disconnect.append(old)
-        self._routes[actor] = route
-        self.to_connect.append((route, endpoint))
+        if old != route:
+            # ZeroMQ aborts the process when a name is connected again right after it was given up, so a life that
+            # was replaced before it was connected is not connected at all.
+            if old is not None:
+                self.to_connect = [waiting for waiting in self.to_connect if waiting[0] != old]
+                self.to_disconnect.append(old)
+            self._routes[actor] = route
+            self.to_connect.append((route, endpoint))
         self.links.peer_up(actor, generation, route, now_ms)
 
     def _send(self, link: Link, message: Message | Batch) -> None:
@@ -369,12 +367,6 @@ class Session:
 
 
 def _queue_of(link: Link) -> str:
-    return link.target.partition(":")[2]
-
-
-def result_of(call: Call, kind: Any) -> Any:
-    """The decoded answer of a finished call. Raises the error it ended with."""
-    if call.error is not None:
-        raise call.error
-    assert call.result is not None
-    return msgspec.msgpack.decode(call.result, type=kind)
+    """The queue at the other end; "", which no queue is called, where there is something else."""
+    kind, _, name = link.target.partition(":")
+    return name if kind == "queue" else ""

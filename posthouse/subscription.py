@@ -31,15 +31,29 @@ class Subscription:
         self.epoch = 0
         self.failure: PosthouseError | None = None
         self.ready: deque[Message] = deque()
-        self.unsettled = 0
-        self._ranges: dict[tuple[Outcome, bool, str], list[int]] = {}
+        # Settling takes no lock although the client's stand-in may gather at the same moment: one end appends, the
+        # other takes from the front, and a deque does either in one step. A range that both hands hold would not.
+        self._acked: deque[int] = deque()
+        self._acked_ranges: deque[tuple[int, int]] = deque()
+        self._others: deque[tuple[int, Outcome, bool, str]] = deque()
+
+    @property
+    def has_settlements(self) -> bool:
+        """Something was settled and not yet taken."""
+        return bool(self._acked or self._acked_ranges or self._others)
+
+    @property
+    def unsettled(self) -> int:
+        """How many settlements wait, about: a range counts as the prefetch, since it is worth sending at once."""
+        return len(self._acked) + len(self._others) + len(self._acked_ranges) * self.prefetch
 
     def open(self, request: int) -> Consume:
         """What to say to the queue when a session opens. Forgets what an earlier session delivered."""
         self.epoch += 1
         self.ready.clear()
-        self._ranges.clear()
-        self.unsettled = 0
+        self._acked.clear()
+        self._acked_ranges.clear()
+        self._others.clear()
         return Consume(request, self.number, self.prefetch, self.auto_ack, self.exclusive)
 
     def deliver(self, delivery: Deliver) -> None:
@@ -49,37 +63,63 @@ class Subscription:
         shared = Slice(batch, delivery.first_offset, delivery.attempt, self.epoch)
         self.ready.extend(shared.messages(None if self.auto_ack else self))
 
+    def take(self, offset: int) -> Message | None:
+        """The message that answers a `get`. One before it answers a `get` nobody waits for any more: it goes back."""
+        while self.ready:
+            message = self.ready.popleft()
+            if message.offset == offset:
+                return message
+            if not self.auto_ack:
+                message.nack()
+        return None
+
     def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
-        """Note a settlement; `take_settlements` gathers them."""
+        """Note a settlement; `take_settlements` gathers them. From any thread."""
         if message.epoch != self.epoch:
             return
-        offset = message.offset
-        ranges = self._ranges.get((outcome, requeue, reason))
-        if ranges is None:
-            ranges = self._ranges[outcome, requeue, reason] = []
-        if ranges and ranges[-1] == offset - 1:
-            ranges[-1] = offset
+        if outcome is Outcome.ACK:
+            self._acked.append(message.offset)
         else:
-            ranges += (offset, offset)
-        self.unsettled += 1
+            self._others.append((message.offset, outcome, requeue, reason))
 
     def ack_all(self, taken: list[Message]) -> None:
-        """Ack many messages that came one after the other."""
-        for message in taken:
-            message.ack()
+        """Ack many messages. Those that follow one another, as they mostly do, cost next to nothing."""
+        epoch = self.epoch
+        offsets = [message.offset for message in taken if message.epoch == epoch]
+        if offsets and offsets == list(range(offsets[0], offsets[-1] + 1)):
+            self._acked_ranges.append((offsets[0], offsets[-1]))
+        else:
+            self._acked.extend(offsets)
 
     def take_settlements(self) -> list[Settle]:
-        """What to tell the queue, and forget it."""
-        if not self.unsettled:
-            return []
-        gathered, self._ranges = self._ranges, {}
-        self.unsettled = 0
-        settles = []
-        for (outcome, requeue, reason), ranges in gathered.items():
-            for start in range(0, len(ranges), 2 * SETTLE_RANGES_MAX):
-                part = ranges[start : start + 2 * SETTLE_RANGES_MAX]
-                settles.append(Settle(self.number, outcome, part, 0, requeue, reason))
+        """What to tell the queue, as ranges, and forget it."""
+        settles = self._settles(Outcome.ACK, False, "", [self._acked.popleft() for _ in range(len(self._acked))])
+        if self._acked_ranges:
+            ranges = [self._acked_ranges.popleft() for _ in range(len(self._acked_ranges))]
+            settles += self._in_parts(Outcome.ACK, False, "", [offset for pair in ranges for offset in pair])
+        gathered: dict[tuple[Outcome, bool, str], list[int]] = {}
+        for _ in range(len(self._others)):
+            offset, *how = self._others.popleft()
+            gathered.setdefault(tuple(how), []).append(offset)  # type: ignore[arg-type]
+        for (outcome, requeue, reason), offsets in gathered.items():
+            settles += self._settles(outcome, requeue, reason, offsets)
         return settles
+
+    def _settles(self, outcome: Outcome, requeue: bool, reason: str, offsets: list[int]) -> list[Settle]:
+        ranges: list[int] = []
+        last = -1
+        for offset in offsets:
+            if offset == last + 1:
+                ranges[-1] = offset
+            else:
+                ranges += (offset, offset)
+            last = offset
+        return self._in_parts(outcome, requeue, reason, ranges)
+
+    def _in_parts(self, outcome: Outcome, requeue: bool, reason: str, ranges: list[int]) -> list[Settle]:
+        step = 2 * SETTLE_RANGES_MAX
+        parts = [ranges[start : start + step] for start in range(0, len(ranges), step)]
+        return [Settle(self.number, outcome, part, 0, requeue, reason) for part in parts]
 
     def fail(self, error: PosthouseError) -> None:
         """The queue closed the consumer, or is gone."""

@@ -5,6 +5,7 @@ limits       what a broker accepts, in numbers
 names        which names, routing keys and headers are allowed
 descriptions the records inside messages: what an exchange, a queue, a binding, a consumer are
 messages     the vocabulary: all that actors and clients say to each other, as frozen values
+messages_topology  the vocabulary of exchanges, queues and bindings: what is said to the registry and by it
 messages_delay  the vocabulary of delayed messages
 messages_recurring  the vocabulary of recurring schedules
 explanation  why a message would reach these queues and not those

@@ -11,31 +11,23 @@ from typing import Any, Final, final
 
 import msgspec
 
-from posthouse.transport import messages_delay, messages_recurring
+from posthouse.transport.messages_delay import DelayMessage
+from posthouse.transport.messages_recurring import RecurringMessage
+
+# isort: off
 from posthouse.transport.descriptions import (
-    BindingSpec as BindingSpec,
-)  # fmt: skip
-from posthouse.transport.descriptions import (
-    ConsumerInfo as ConsumerInfo,
-)
-from posthouse.transport.descriptions import (
-    Durability as Durability,
-)
-from posthouse.transport.descriptions import (
-    ExchangeSpec as ExchangeSpec,
-)
-from posthouse.transport.descriptions import (
-    Options as Options,
-)
-from posthouse.transport.descriptions import (
-    Outcome as Outcome,
-)
-from posthouse.transport.descriptions import (
-    QueueInfo as QueueInfo,
-)
-from posthouse.transport.descriptions import (
+    BindingSpec as BindingSpec, ConsumerInfo as ConsumerInfo, Durability as Durability,
+    ExchangeSpec as ExchangeSpec, Options as Options, Outcome as Outcome, QueueInfo as QueueInfo,
     QueueSpec as QueueSpec,
-)
+)  # fmt: skip
+from posthouse.transport.messages_topology import (
+    Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
+    DeleteExchange as DeleteExchange, DeleteQueue as DeleteQueue, DescribeTree as DescribeTree, Explain as Explain,
+    ListBindings as ListBindings, ListConsumers as ListConsumers, ListExchanges as ListExchanges,
+    ListQueues as ListQueues, Locate as Locate, PrepareDelete as PrepareDelete, QueueUnused as QueueUnused,
+    TopologyChange as TopologyChange, Unbind as Unbind, WatchTopology as WatchTopology, TopologyMessage,
+)  # fmt: skip
+# isort: on
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -185,154 +177,6 @@ class QueueConsumers(_Message, frozen=True, tag=19):
     request: int
 
 
-# ---- topology: client → registry ----
-
-
-@final
-class DeclareExchange(_Message, frozen=True, tag=30):
-    """Make the exchange, or check that it is as described. The answer is nil."""
-
-    request: int
-    spec: ExchangeSpec
-
-
-@final
-class DeclareQueue(_Message, frozen=True, tag=31):
-    """Make the queue, or check that it is as described. The answer is its name."""
-
-    request: int
-    spec: QueueSpec
-
-
-@final
-class DeleteExchange(_Message, frozen=True, tag=32):
-    """The answer is nil."""
-
-    request: int
-    name: str
-    if_unused: bool = False
-
-
-@final
-class DeleteQueue(_Message, frozen=True, tag=33):
-    """The answer is the number of messages that went with it."""
-
-    request: int
-    name: str
-    if_unused: bool = False
-    if_empty: bool = False
-
-
-@final
-class Bind(_Message, frozen=True, tag=34):
-    """The answer is nil, and comes when every exchange routes by the new binding."""
-
-    request: int
-    binding: BindingSpec
-
-
-@final
-class Unbind(_Message, frozen=True, tag=35):
-    """The answer is nil, and comes when no exchange routes by the binding any more."""
-
-    request: int
-    binding: BindingSpec
-
-
-@final
-class ListExchanges(_Message, frozen=True, tag=36):
-    """The answer is a list of `ExchangeSpec`."""
-
-    request: int
-
-
-@final
-class ListQueues(_Message, frozen=True, tag=37):
-    """The answer is a list of `QueueInfo`, from the queues themselves."""
-
-    request: int
-
-
-@final
-class ListBindings(_Message, frozen=True, tag=38):
-    """The answer is a list of `BindingSpec`."""
-
-    request: int
-
-
-@final
-class ListConsumers(_Message, frozen=True, tag=39):
-    """The answer is a list of `ConsumerInfo`."""
-
-    request: int
-
-
-@final
-class Explain(_Message, frozen=True, tag=40):
-    """Route without publishing. The answer is an `Explanation` map."""
-
-    request: int
-    exchange: str
-    routing_key: str
-    headers: dict[str, Any] | None = None
-
-
-@final
-class DescribeTree(_Message, frozen=True, tag=41):
-    """The answer is a list of maps, one per node of the supervision tree."""
-
-    request: int
-
-
-@final
-class Locate(_Message, frozen=True, tag=42):
-    """Where does an actor live? Answered, and followed for ever, by `ActorUp` and `ActorDown`."""
-
-    request: int
-    actor: str
-
-
-@final
-class QueueUnused(_Message, frozen=True, tag=43):
-    """An auto-delete queue tells the registry that its last consumer left."""
-
-    name: str
-    serial: int
-
-
-@final
-class PrepareDelete(_Message, frozen=True, tag=44):
-    """The registry asks a queue to refuse work from now on. The answer is the number of messages in it."""
-
-    request: int
-    if_unused: bool = False
-    if_empty: bool = False
-
-
-# ---- registry → exchanges ----
-
-
-@final
-class WatchTopology(_Message, frozen=True, tag=50):
-    """An exchange asks for the topology: a snapshot now, every change from then on."""
-
-    request: int
-
-
-@final
-class TopologyChange(_Message, frozen=True, tag=51):
-    """What changed. A snapshot is a change with `is_snapshot`, to be applied to nothing."""
-
-    version: int
-    is_snapshot: bool = False
-    put_exchanges: tuple[ExchangeSpec, ...] = ()
-    put_queues: tuple[QueueSpec, ...] = ()
-    put_bindings: tuple[BindingSpec, ...] = ()
-    drop_exchanges: tuple[str, ...] = ()
-    drop_queues: tuple[str, ...] = ()
-    drop_bindings: tuple[BindingSpec, ...] = ()
-
-
 # ---- answers and directory ----
 
 
@@ -374,10 +218,8 @@ class ActorDown(_Message, frozen=True, tag=63):
 
 Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
-    | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
-    | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
-    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown
-    | messages_delay.DelayMessage | messages_recurring.RecurringMessage
+    | QueueStatus | QueueConsumers | TopologyMessage | Reply | Failed | ActorUp | ActorDown | DelayMessage
+    | RecurringMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")
@@ -394,5 +236,8 @@ def encode(message: Any) -> bytes:
 
 def decode(data: msgspec.Raw | bytes | memoryview) -> Message:
     """One message. Raises msgspec.DecodeError on anything else; never allocates beyond `data`."""
-    message: Message = _decoder.decode(data)
+    try:
+        message: Message = _decoder.decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
     return message

@@ -247,7 +247,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.state.shed(limit_bytes)
         entries = {piece.entry.first_offset: piece.entry for piece in self.state.peek(10_000)}.values()
         in_memory = [entry for entry in entries if entry.raw is not None]
-        assert self.state.bytes_in_memory == sum(entry.size for entry in in_memory)
+        assert self.state.bytes_in_memory == sum(entry.footprint for entry in in_memory)
         assert self.state.bytes_in_memory <= limit_bytes or all(e.position is None for e in in_memory)
         payloads = {position: payload for position, _, payload in self.records}
         for entry in entries:
@@ -372,7 +372,7 @@ class QueueMachine(RuleBasedStateMachine):
             ]
         positions = [entry.position for entry in pieces.values() if entry.position is not None]
         assert self.state.lowest_position() == min(positions, default=None)
-        assert self.state.bytes_in_memory == sum(entry.size for entry in pieces.values())
+        assert self.state.bytes_in_memory == sum(entry.footprint for entry in pieces.values())
 
 
 TestQueue = QueueMachine.TestCase

@@ -17,14 +17,10 @@ NAMES = st.sampled_from((*FIXED, "q1", "q2", "q3"))
 
 
 def make_world() -> World:
-    one_for_one = group(
-        Strategy.ONE_FOR_ONE, child("a"), child("b", Restart.TRANSIENT), name="left", quarantines=True
-    )
+    one_for_one = group(Strategy.ONE_FOR_ONE, child("a"), child("b", Restart.TRANSIENT), name="left", quarantines=True)
     one_for_all = group(Strategy.ONE_FOR_ALL, child("c"), child("d", Restart.TEMPORARY), name="middle")
     inner = group(Strategy.ONE_FOR_ONE, child("e"), child("f"), name="right")
-    return World(
-        group(Strategy.REST_FOR_ONE, child("boss"), one_for_one, one_for_all, pool(), inner), random=0.5
-    )
+    return World(group(Strategy.REST_FOR_ONE, child("boss"), one_for_one, one_for_all, pool(), inner), random=0.5)
 
 
 class TreeMachine(RuleBasedStateMachine):

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from posthouse.call import Call
 from posthouse.message import Message
-from posthouse.session import REGISTRY, Call, Session
+from posthouse.session import REGISTRY, Session
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages

@@ -31,9 +31,7 @@ def start(short_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start_one(scenario: str, *, has_pidfd: bool = True) -> ToyBroker:
-            return stack.enter_context(
-                ToyBroker(scenario, short_path / "data", short_path, has_pidfd=has_pidfd)
-            )
+            return stack.enter_context(ToyBroker(scenario, short_path / "data", short_path, has_pidfd=has_pidfd))
 
         yield start_one
 

@@ -22,9 +22,7 @@ def start(life: Life) -> int:
     return 0
 
 
-def child(
-    child_id: str = "a", shutdown_ms: int = 1, busy_limit_ms: int = 1, ready_limit_ms: int = 1
-) -> ChildSpec:
+def child(child_id: str = "a", shutdown_ms: int = 1, busy_limit_ms: int = 1, ready_limit_ms: int = 1) -> ChildSpec:
     return ChildSpec(
         child_id,
         "kind",

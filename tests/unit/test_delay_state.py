@@ -170,6 +170,30 @@ def test_replay_begins_anywhere_and_resurrects_nothing() -> None:
         assert state.contents.streams.last(5) == 3
 
 
+@pytest.mark.parametrize("end", ["fired", "not told", "failed", "returned"])
+def test_a_move_of_which_a_part_has_left_the_journal_is_still_one_move(end: str) -> None:
+    """Its messages were stored apart, and the older segment went when nothing in it waited any more."""
+    desk = Desk()
+    desk.store(delayed_batch(1))
+    desk.store(delayed_batch(1, 9, stream=2))
+    desk.state.take_due(NOW_MS + 1, 10)
+    move = desk.announce([1, 2], NOW_MS + 1)
+    left = {"fired": {}, "not told": {}, "failed": {2: FAILED}, "returned": {2: NOW_MS + 5}}[end]
+    if end == "fired":
+        desk.fired(move)
+    elif end == "failed":
+        desk.failed(move)
+        desk.cancel(1)
+    elif end == "returned":
+        desk.returned(move, NOW_MS + 5)
+        desk.state.take_due(NOW_MS + 5, 1)
+        desk.fired(desk.announce([1], NOW_MS + 5))
+    state = desk.restart(start=2)
+    assert waiting(state) == {3: NOW_MS + 9} | left
+    assert len(state.contents.moves) == 0
+    assert state.contents.counters.fired == {"fired": 2, "not told": 1, "failed": 0, "returned": 0}[end]
+
+
 def test_what_was_copied_forward_is_where_and_what_it_was() -> None:
     desk = Desk()
     desk.store(delayed_batch(100, 200, 300))

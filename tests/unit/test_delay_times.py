@@ -8,20 +8,10 @@ from typing import Any
 
 import pytest
 
-from posthouse.delay_times import due_after, due_at, due_of_options, moment_ms, moment_of
-from posthouse.delayed import Delayed
+from posthouse.delay_times import due_after, due_at, due_of_many, due_of_options, moment_ms, moment_of
 from posthouse.publisher import make_options
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages import Options
-from posthouse.transport.messages_delay import (
-    CancelDelayed,
-    DelayedInfo,
-    DelayInfo,
-    DelayStatus,
-    FireDelayed,
-    ListDelayed,
-    RescheduleDelayed,
-)
 from posthouse.transport.names import shown
 
 NOW_NS = 1_700_000_000_123_456_789
@@ -70,6 +60,7 @@ def test_a_delay_and_a_moment_exclude_each_other_and_a_key_needs_one() -> None:
         ({"delay_s": 1, "schedule_key": ""}, "1 to 255"),
         ({"delay_s": 1, "schedule_key": 7}, "1 to 255"),
         ({"delay_s": 1, "schedule_key": "é" * 128}, "1 to 255"),
+        ({"delay_s": 1, "schedule_key": "\ud800"}, "1 to 255"),
     ]
     for options, says in wrong:
         with pytest.raises(InvalidArgument, match=says):
@@ -83,83 +74,28 @@ def test_options_say_that_each_message_has_a_time_of_its_own() -> None:
     assert make_options({"delay_s": None}) is None
 
 
-class Asked:
-    """Notes what the scheduler would be asked."""
-
-    def __init__(self, answer: Any = None) -> None:
-        self.requests: list[Any] = []
-        self.removals: list[bool] = []
-        self._answer = answer
-
-    def __call__(self, make: Any, kind: Any, is_removal: bool) -> Any:
-        self.requests.append(make(1))
-        self.removals.append(is_removal)
-        return self._answer
-
-
-def test_messages_are_named_by_id_or_by_key() -> None:
-    asked = Asked()
-    delayed = Delayed(asked)
+def test_many_messages_share_a_time_or_bring_one_each() -> None:
     soon = datetime(2027, 1, 31, tzinfo=UTC)
-    delayed.cancel("4711")
-    delayed.cancel(schedule_key="k")
-    delayed.reschedule("4711", soon)
-    delayed.fire(schedule_key="k")
-    assert asked.requests == [
-        CancelDelayed(1, 4_711, None),
-        CancelDelayed(1, 0, "k"),
-        RescheduleDelayed(1, moment_ms("at", soon), 4_711, None),
-        FireDelayed(1, 0, "k"),
-    ]
-    assert asked.removals == [True, True, False, True]
+    assert due_of_many({}, 3, NOW_NS) is None
+    assert due_of_many({"deliver_at": soon}, 2, NOW_NS) == [moment_ms("at", soon)] * 2
+    assert due_of_many({"delay_s": 1}, 2, NOW_NS) == [due_after(1, NOW_NS)] * 2
+    assert due_of_many({"delay_s": [1, 2.5]}, 2, NOW_NS) == [due_after(1, NOW_NS), due_after(2.5, NOW_NS)]
+    assert due_of_many({"delay_s": []}, 0, NOW_NS) == []
+    assert due_of_many({"delay_s": 1, "schedule_key": "k"}, 1, NOW_NS) == [due_after(1, NOW_NS)]
 
 
-WRONG_NAMES: tuple[dict[str, Any], ...] = (
-    {},
-    {"scheduled_id": "1", "schedule_key": "k"},
-    {"scheduled_id": "x"},
-    {"scheduled_id": "0"},
-    {"scheduled_id": "-1"},
-    {"scheduled_id": True},
-    {"scheduled_id": str(1 << 48)},
-    {"schedule_key": ""},
-    {"schedule_key": 5},
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"delay_s": [1]}, "1 delays come with 2"),
+        ({"delay_s": [1, math.nan]}, "delay_s is nan"),
+        ({"delay_s": [1, -1]}, "delay_s is -1"),
+        ({"delay_s": [1, 2], "deliver_at": datetime(2027, 1, 31, tzinfo=UTC)}, "exclude"),
+        ({"delay_s": 1, "schedule_key": "k"}, "share a schedule_key"),
+        ({"schedule_key": "k"}, "share a schedule_key"),
+    ],
+    ids=str,
 )
-
-
-@pytest.mark.parametrize("named", WRONG_NAMES, ids=str)
-def test_a_name_that_is_none_is_refused_before_anybody_is_asked(named: dict[str, Any]) -> None:
-    asked = Asked()
-    with pytest.raises(InvalidArgument):
-        Delayed(asked).cancel(**named)
-    assert asked.requests == []
-
-
-def test_a_list_comes_back_as_messages_with_moments() -> None:
-    asked = Asked(
-        [
-            DelayedInfo(scheduled_id=3, schedule_key="k", exchange="e", routing_key="r", deliver_at_ms=1_500, size=9),
-            DelayedInfo(
-                scheduled_id=4,
-                schedule_key=None,
-                exchange="e",
-                routing_key="r",
-                deliver_at_ms=0,
-                size=9,
-                state="failed",
-            ),
-        ]
-    )
-    first, failed = Delayed(asked).list("e", 7, schedule_key="k")
-    assert asked.requests == [ListDelayed(1, "e", "k", 7)]
-    assert (first.scheduled_id, first.deliver_at) == ("3", datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC))
-    assert (failed.state, failed.deliver_at) == ("failed", None)
-    for limit in (0, 1_001):
-        with pytest.raises(InvalidArgument, match="limit"):
-            Delayed(asked).list(limit=limit)
-
-
-def test_counts_are_asked_for() -> None:
-    asked = Asked(DelayInfo(waiting=3))
-    assert Delayed(asked).info() == DelayInfo(waiting=3)
-    assert asked.requests == [DelayStatus(1)]
+def test_many_messages_are_refused_for_the_same_reasons(options: dict[str, object], says: str) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        due_of_many(options, 2, NOW_NS)

@@ -21,9 +21,7 @@ def test_generations_rise_by_one_and_never_come_again_after_a_crash(tmp_path: Pa
     assert Generations.open(path, is_new=False).take() > 3
 
 
-def test_a_block_is_recorded_before_the_first_of_it_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_is_recorded_before_the_first_of_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[bytes] = []
     monkeypatch.setattr(generations, "replace_file", lambda path, data: writes.append(data))
     taken = Generations.open(str(tmp_path / "g"), is_new=True)

@@ -313,7 +313,7 @@ def test_shed_bytes_are_missing_from_the_delivery_until_they_are_restored() -> N
     assert (delivery.entry.raw, state.bytes_in_memory) == (None, 0)
     state.restore(delivery.entry, batch, raw)
     assert delivery.entry.raw is raw
-    assert state.bytes_in_memory == len(raw)
+    assert state.bytes_in_memory == delivery.entry.footprint
 
 
 def test_a_mark_says_what_the_messages_do_not() -> None:
