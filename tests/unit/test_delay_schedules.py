@@ -14,9 +14,9 @@ from posthouse.actors.delay_schedules import ON_WAY_MAX, occurrence
 from posthouse.transport import messages
 from posthouse.transport.batch import headers_of
 from posthouse.transport.errors import InvalidArgument, PreconditionFailed, Refused, UnknownDelayed
+from posthouse.transport.limits import HEADERS_BYTES_MAX
 from posthouse.transport.messages import NIL
 from posthouse.transport.messages_recurring import ListRecurring, PauseRecurring, StopRecurring
-from posthouse.transport.names import HEADERS_BYTES_MAX
 from tests.support.delay_samples import NOW_MS
 from tests.support.schedule_desk import ScheduleDesk, asked
 

@@ -130,7 +130,8 @@ def test_several_times_that_a_jump_leaves_out_run_once_together() -> None:
 def test_a_beat_goes_on_evenly_when_the_clock_jumps(zone: str, spring: str, autumn: str) -> None:
     for cron, step in (("*/30 * * * *", 30 * MINUTE), ("7 * * * *", HOUR)):
         for change in (at(spring), at(autumn)):
-            time, found = change - 2 * HOUR, []
+            time = change - 2 * HOUR
+            found: list[int] = []
             while len(found) < 8:
                 after = next_after(Rule(cron=cron, zone=zone), 0, time)
                 assert after is not None
