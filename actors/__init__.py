@@ -42,6 +42,8 @@ delay_ledger      every delayed message by id: when it is due, and where its bod
 delay_moves       batches of due messages on their way to their exchange
 delay_bodies      bodies cut out of the batch they came in, and joined into the one they leave in
 delay_replay      the scheduler rebuilt from its journal, record by record
+delay_schedules   the recurring schedules: which there are, which fires next
+recurrence        at which instants a schedule fires, and what of those that were missed
 delay_records     the scheduler's journal records as bytes
 
 What an actor is
@@ -55,6 +57,7 @@ exchange          routes batches, keeps them until every queue has answered
 queue             stores, delivers and settles
 delay             keeps delayed messages and publishes each when it is due
 delay_journal     the scheduler's journal as its shell uses it: bodies read back, segments let go
+delay_repeats     recurring schedules made, listed, stopped, and turned into messages in time
 delay_requests    what clients ask the scheduler: list, cancel, reschedule, fire
 departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal

@@ -21,12 +21,13 @@ from posthouse.actors.delay_bodies import Body, joined
 from posthouse.actors.delay_journal import DelayJournal
 from posthouse.actors.delay_moves import Move, grouped
 from posthouse.actors.delay_records import Kind
+from posthouse.actors.delay_repeats import DelayRepeats
 from posthouse.actors.delay_requests import DelayRequests
 from posthouse.actors.delay_state import DelayState
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, check_readable, durability_of
-from posthouse.transport.errors import ActorDown, DiskSpaceLow, QueueFull, Refused, UnknownExchange
+from posthouse.transport.errors import ActorDown, DiskSpaceLow, PreconditionFailed, QueueFull, Refused, UnknownExchange
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
@@ -38,6 +39,7 @@ from posthouse.transport.messages import (
     WatchTopology,
 )
 from posthouse.transport.messages_delay import Scheduled
+from posthouse.transport.messages_recurring import RecurringMessage
 from posthouse.transport.names import actor_of_exchange
 
 DEFAULT_EXCHANGE: Final = ""
@@ -88,8 +90,10 @@ class DelayActor:
         self._state = DelayState()
         self._journal = DelayJournal(context, self._state, limits.compact_bytes_min)
         self._requests = DelayRequests(context, self._state, self._journal)
+        self._repeats = DelayRepeats(context, self._state, self._check_new)
         self._registry = context.connect("registry", survives=False)
         self._exchanges: set[str] | None = None
+        self._internal: set[str] = set()
         self._links: dict[str, Link] = {}
         self._leaving: list[tuple[int, int, Move, bytes]] = []
         self._announced = 0
@@ -129,6 +133,8 @@ class DelayActor:
                 move.refusal = None if message.code is None else (message.code, message.text)
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._learn(message)
+        elif isinstance(message, RecurringMessage):
+            self._repeats.receive(arrived.link, message)
         else:
             self._requests.receive(arrived.link, message)
 
@@ -151,6 +157,7 @@ class DelayActor:
         """Where others live is the links' business."""
 
     def finish_round(self) -> None:
+        self._repeat()
         self._announce()
         self._depart()
         self._finish_moves()
@@ -171,9 +178,7 @@ class DelayActor:
         try:
             check_batch(batch, context.limits)
             check_readable(batch)
-            if self._is_disk_low:
-                minimum = self._limits.disk_free_bytes_min
-                raise DiskSpaceLow(f"the broker's disk has less than {minimum} bytes free; make room")
+            self._check_room()
             admission = state.admit(batch, context.wall_ms)
         except Refused as error:
             context.send(link, StoreNote(batch.stream, batch.first_seq, batch.count, error.code, str(error)))
@@ -191,7 +196,26 @@ class DelayActor:
             state.store(admission, len(parts[1]), position, wanted_until_ms)
         context.send(link, Scheduled(batch.stream, batch.first_seq, batch.count, first_id))
 
+    def _check_room(self) -> None:
+        if self._is_disk_low:
+            minimum = self._limits.disk_free_bytes_min
+            raise DiskSpaceLow(f"the broker's disk has less than {minimum} bytes free; make room")
+
+    def _check_new(self, exchange: str) -> None:
+        """Refuse a schedule whose messages no publisher could publish."""
+        self._check_room()
+        if self._exchanges is not None and exchange not in self._exchanges:
+            raise UnknownExchange(f"there is no exchange {exchange!r}; declare it first")
+        if exchange in self._internal:
+            raise PreconditionFailed(f"exchange {exchange!r} is internal: publish to an exchange that is bound to it")
+
     # ---- messages out ----
+
+    def _repeat(self) -> None:
+        """The messages that schedules have for what is due soon come to be, just before they are announced."""
+        now_ms, next_ms = self._context.wall_ms, self._state.contents.schedules.next_due()
+        if 0 < next_ms <= now_ms + LEAD_MIN_MS:
+            self._repeats.come_to_be(now_ms + LEAD_MAX_MS, self._tokens_now())
 
     def _announce(self) -> None:
         """What is due soon gets its numbers, and the journal hears of it."""
@@ -260,7 +284,11 @@ class DelayActor:
             else:
                 failed = records.Failed(*move.key, *move.refusal)
                 self._context.append(Kind.FAILED, records.encode(failed), is_durable=False)
-                contents.failed(move, *move.refusal)
+                superseded = contents.failed(move, *move.refusal)
+                if superseded:
+                    self._context.append(Kind.CANCELLED, records.encode(superseded), is_durable=False)
+                    for message_id in superseded:
+                        self._state.cancel(message_id)
         if not self._fired:
             self._fired_ms = self._context.monotonic_ms
         elif self._context.monotonic_ms >= self._fired_ms + SETTLED_WORD_MS:
@@ -301,6 +329,9 @@ class DelayActor:
         if due_ms:
             lead_ms = LEAD_MIN_MS if due_ms <= now_ms + HORIZON_MS else HORIZON_MS
             waits.append(max(1, due_ms - lead_ms - now_ms))
+        repeats_ms = self._state.contents.schedules.next_due()
+        if repeats_ms:
+            waits.append(max(1, repeats_ms - LEAD_MIN_MS - now_ms))
         if self._state.has_turn_waiting:
             waits.append(1)
         if self._leaving:
@@ -317,9 +348,12 @@ class DelayActor:
     def _learn(self, change: TopologyChange) -> None:
         """Which exchanges there are. What is on its way to one that is gone has failed."""
         if change.is_snapshot or self._exchanges is None:
+            self._internal.clear()
             self._exchanges = {DEFAULT_EXCHANGE}  # A snapshot does not name it: it is always there.
         self._exchanges.update(spec.name for spec in change.put_exchanges)
         self._exchanges.difference_update(change.drop_exchanges)
+        self._internal.update(spec.name for spec in change.put_exchanges if spec.internal)
+        self._internal.intersection_update(self._exchanges)
         for exchange in [name for name in self._links if name not in self._exchanges]:
             for move in self._context.disconnect(self._links.pop(exchange)):
                 self._strand(move)

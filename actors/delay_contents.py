@@ -14,6 +14,7 @@ import msgspec
 from posthouse.actors.delay_ledger import FAILED, FIRING, GONE, Ledger
 from posthouse.actors.delay_moves import Move, Moves
 from posthouse.actors.delay_records import Counters, Mark
+from posthouse.actors.delay_schedules import Schedules
 from posthouse.actors.queue_streams import Streams
 
 RECENT_BATCHES_MAX: Final = 16_384
@@ -24,11 +25,23 @@ RECENT_BATCHES_MAX: Final = 16_384
 class DelayContents:
     """The durable half of the scheduler. Ids are handed out from `next_id` and never again."""
 
-    __slots__ = ("_key_of", "counters", "failures", "keys", "ledger", "moves", "next_id", "recent", "streams")
+    __slots__ = (
+        "_key_of",
+        "counters",
+        "failures",
+        "keys",
+        "ledger",
+        "moves",
+        "next_id",
+        "recent",
+        "schedules",
+        "streams",
+    )
 
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.moves = Moves()
+        self.schedules = Schedules()
         self.streams = Streams()
         self.counters = Counters()
         self.next_id = 1
@@ -68,6 +81,7 @@ class DelayContents:
         """A message is gone; returns when it was due (or FAILED, FIRING; GONE when there was none)."""
         before = self.ledger.set(message_id, GONE)
         self.failures.pop(message_id, None)
+        self.schedules.left(message_id)
         key = self._key_of.pop(message_id, None)
         if key is not None and self.keys.get(key) == message_id:
             del self.keys[key]
@@ -80,13 +94,23 @@ class DelayContents:
                 self.forget(message_id)
             self.counters.fired += len(move.ids)
 
-    def failed(self, move: Move, code: str, text: str) -> None:
-        """The exchange will never take it: its messages are kept, with the reason."""
+    def failed(self, move: Move, code: str, text: str) -> list[int]:
+        """The exchange will never take it: its messages are kept, with the reason.
+
+        Of a schedule only the last is: returns those that are to go for it.
+        """
+        superseded: list[int] = []
         if self.moves.remove(move):
             reason = (code, text)
             for message_id in move.ids:
                 if self.ledger.set(message_id, FAILED):
                     self.failures[message_id] = reason
+                    schedule = self.schedules.left(message_id)
+                    if schedule is not None:
+                        if self.ledger.due(schedule.failed_id) == FAILED:
+                            superseded.append(schedule.failed_id)
+                        schedule.failed_id = message_id
+        return superseded
 
     def returned(self, move: Move, due_ms: int) -> None:
         """The exchange could not take it now: its messages wait again."""

@@ -102,6 +102,8 @@ class DelayJournal:
         record = journal.read(position)
         if record.kind == Kind.STORE:
             return read_batch(records.decode_store(record.payload)[1], position)
+        if record.kind == Kind.OCCURRED:
+            return read_batch(records.decode_occurred(record.payload)[1], position)
         return read_batch(records.decode_kept(record.payload).raw, position)
 
     # ---- segments ----
@@ -110,7 +112,8 @@ class DelayJournal:
         """Begin a new segment; let go of those that nothing needs, and empty old ones of the rest."""
         journal, state = self._context.journal, self._state
         journal.commit()
-        journal.rotate([(Kind.MARK, records.encode(state.mark()))])
+        schedules = [(Kind.SCHEDULE, records.encode(schedule)) for schedule in state.contents.schedules]
+        journal.rotate([(Kind.MARK, records.encode(state.mark())), *schedules])
         self._trim()
         size = journal.stats().bytes
         if size > self._compact_bytes_min and size > COMPACT_RATIO * state.live_bytes():

@@ -15,9 +15,15 @@
                  │ n          u32 │ head  (n B)  │ a batch of what is kept  │
                  └────────────────┴──────────────┴──────────────────────────┘
                  head: MessagePack [[id, …], [due_ms, …], [code, text] or nil]
+    10 SCHEDULE  MessagePack [schedule_id, key, exchange, routing_key, headers, body, rule, anchor_ms, passed_ms,
+                 count, is_paused, failed_id]
+    11 OCCURRED  as KEPT; head: MessagePack [id, schedule_id, passed_ms]
+    12 STOPPED   MessagePack schedule_id
 
 FIRE is the intent: these messages leave, in this order, as one batch under these numbers of a stream of the scheduler's
-own. FIRED, FAILED or RETURNED is what became of it; without one it is sent again. Integers are little endian. Kinds are
+own. FIRED, FAILED or RETURNED is what became of it; without one it is sent again. SCHEDULE is a schedule as it is now;
+every segment begins with all of them. OCCURRED is a message that a schedule made, and that the schedule's instants are
+done with up to `passed_ms`: both or neither. Integers are little endian. Kinds are
 never used again; fields may be appended. What passes the journal's checksums and makes no sense is `JournalCorrupt`.
 """
 
@@ -29,6 +35,7 @@ from typing import Any, Final, NamedTuple, TypeVar, final
 
 import msgspec
 
+from posthouse.actors.recurrence import Rule
 from posthouse.transport.errors import JournalCorrupt
 
 Bytes = bytes | memoryview
@@ -49,6 +56,9 @@ class Kind(enum.IntEnum):
     RESCHEDULED = 7
     MARK = 8
     KEPT = 9
+    SCHEDULE = 10
+    OCCURRED = 11
+    STOPPED = 12
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
@@ -131,6 +141,36 @@ class Kept(NamedTuple):
     raw: memoryview
 
 
+@final
+class Schedule(msgspec.Struct, array_like=True):
+    """A recurring schedule: what it repeats, when, and how far it has come.
+
+    Its instants up to `passed_ms` are done with; `count` messages came to be. `failed_id` is the last that was refused.
+    """
+
+    schedule_id: int
+    key: str
+    exchange: str
+    routing_key: str
+    headers: bytes
+    body: bytes
+    rule: Rule
+    anchor_ms: int
+    passed_ms: int
+    count: int = 0
+    is_paused: bool = False
+    failed_id: int = 0
+
+
+@final
+class Occurred(_Record, frozen=True):
+    """A schedule made a message; the batch of an OCCURRED record holds it. Its instants up to `passed_ms` are done."""
+
+    message_id: int
+    schedule_id: int
+    passed_ms: int
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _fire = msgspec.msgpack.Decoder(Fire)
 _fired = msgspec.msgpack.Decoder(list[tuple[int, int, int]])
@@ -141,11 +181,15 @@ _rescheduled = msgspec.msgpack.Decoder(Rescheduled)
 _mark = msgspec.msgpack.Decoder(Mark)
 _kept = msgspec.msgpack.Decoder(KeptHead)
 
+_schedule = msgspec.msgpack.Decoder(Schedule)
+_occurred = msgspec.msgpack.Decoder(Occurred)
+_stopped = msgspec.msgpack.Decoder(int)
+
 _T = TypeVar("_T")
 
 
 def encode(record: Any) -> bytes:
-    """Any record but STORE and KEPT."""
+    """Any record but STORE, KEPT and OCCURRED."""
     return _encode(record)
 
 
@@ -160,6 +204,12 @@ def encode_kept(head: KeptHead, raw: Bytes) -> tuple[bytes, bytes, Bytes]:
     return _KEPT.pack(len(packed)), packed, raw
 
 
+def encode_occurred(head: Occurred, raw: Bytes) -> tuple[bytes, bytes, Bytes]:
+    """The parts of an OCCURRED record."""
+    packed = _encode(head)
+    return _KEPT.pack(len(packed)), packed, raw
+
+
 def decode_store(payload: Bytes) -> tuple[int, memoryview]:
     """First id and batch of a STORE record. Raises JournalCorrupt, as all of these."""
     if len(payload) < _STORE.size:
@@ -168,14 +218,33 @@ def decode_store(payload: Bytes) -> tuple[int, memoryview]:
 
 
 def decode_kept(payload: Bytes) -> Kept:
-    if len(payload) < _KEPT.size:
-        raise JournalCorrupt(f"a KEPT record has only {len(payload)} bytes")
-    (size,) = _KEPT.unpack_from(payload)
-    view = memoryview(payload)[_KEPT.size :]
-    head = _decoded(_kept, view[:size])
+    packed, raw = _split(payload)
+    head = _decoded(_kept, packed)
     if len(head.ids) != len(head.dues):
         raise JournalCorrupt(f"a KEPT record has {len(head.ids)} ids and {len(head.dues)} times")
-    return Kept(head, view[size:])
+    return Kept(head, raw)
+
+
+def decode_occurred(payload: Bytes) -> tuple[Occurred, memoryview]:
+    packed, raw = _split(payload)
+    return _decoded(_occurred, packed), raw
+
+
+def decode_schedule(payload: Bytes) -> Schedule:
+    return _decoded(_schedule, payload)
+
+
+def decode_stopped(payload: Bytes) -> int:
+    return _decoded(_stopped, payload)
+
+
+def _split(payload: Bytes) -> tuple[memoryview, memoryview]:
+    """Head and batch of a KEPT or OCCURRED record."""
+    if len(payload) < _KEPT.size:
+        raise JournalCorrupt(f"a KEPT or OCCURRED record has only {len(payload)} bytes")
+    (size,) = _KEPT.unpack_from(payload)
+    view = memoryview(payload)[_KEPT.size :]
+    return view[:size], view[size:]
 
 
 def decode_fire(payload: Bytes) -> Fire:

@@ -15,7 +15,7 @@ from posthouse.actors import delay_records as records
 from posthouse.actors.delay_contents import DelayContents
 from posthouse.actors.delay_ledger import FAILED, FIRING, GONE, Place
 from posthouse.actors.delay_moves import Move
-from posthouse.actors.delay_records import Counters, Fire, Kept, Kind, Mark
+from posthouse.actors.delay_records import Counters, Fire, Kept, Kind, Mark, Occurred
 from posthouse.transport import messages
 from posthouse.transport.batch import due_of
 from posthouse.transport.errors import InvalidArgument, JournalCorrupt
@@ -73,6 +73,15 @@ class DelayReplay:
         elif kind == Kind.KEPT:
             kept = records.decode_kept(payload)
             self._kept(kept, read_batch(kept.raw, position), position)
+        elif kind == Kind.SCHEDULE:
+            schedule = records.decode_schedule(payload)
+            contents.schedules.put(schedule)
+            contents.next_id = max(contents.next_id, schedule.schedule_id + 1)
+        elif kind == Kind.OCCURRED:
+            head, raw = records.decode_occurred(payload)
+            self._occurred(head, read_batch(raw, position), len(raw), position)
+        elif kind == Kind.STOPPED:
+            contents.schedules.remove(records.decode_stopped(payload))
         else:
             raise JournalCorrupt(
                 f"the record at {position} has kind {kind}, which this version does not know; "
@@ -80,26 +89,6 @@ class DelayReplay:
                 ((position, position),),
             )
         self._position = position
-
-    def _store(self, first_id: int, batch: Batch, size: int, position: int) -> None:
-        contents = self._contents
-        contents.streams.saw(batch.stream, batch.first_seq + batch.count - 1)
-        if first_id <= self._stored_to:
-            return
-        try:
-            dues = due_of(batch)
-        except InvalidArgument as error:
-            raise JournalCorrupt(f"the batch at {position}: {error}", ((position, position),)) from error
-        self._stored_to = first_id + batch.count - 1
-        contents.next_id = max(contents.next_id, self._stored_to + 1)
-        contents.counters.accepted += batch.count
-        contents.counters.accepted_bytes += size
-        contents.remember(batch.stream, batch.first_seq, first_id)
-        number = contents.ledger.exchange_number(batch.exchange)
-        contents.ledger.extend(first_id, dues, position, number)
-        if batch.options is not None and batch.options.schedule_key is not None:
-            before = contents.name(first_id, batch.options.schedule_key)
-            contents.counters.replaced += contents.forget(before) != GONE if before else 0
 
     def finish(self) -> None:
         """Every record was applied. A move without its end, of which a part has left the journal, has fired.
@@ -110,6 +99,38 @@ class DelayReplay:
             if self._contents.moves.get(*move.key) is move:
                 self._contents.fired(move)
         self._halves.clear()
+
+    def _store(self, first_id: int, batch: Batch, size: int, position: int) -> None:
+        contents = self._contents
+        contents.streams.saw(batch.stream, batch.first_seq + batch.count - 1)
+        if not self._extend(first_id, batch, size, position):
+            return
+        contents.remember(batch.stream, batch.first_seq, first_id)
+        if batch.options is not None and batch.options.schedule_key is not None:
+            before = contents.name(first_id, batch.options.schedule_key)
+            contents.counters.replaced += contents.forget(before) != GONE if before else 0
+
+    def _occurred(self, head: Occurred, batch: Batch, size: int, position: int) -> None:
+        if self._extend(head.message_id, batch, size, position):
+            self._contents.schedules.owns(head.message_id, head.schedule_id)
+        self._contents.schedules.occurred(head)
+
+    def _extend(self, first_id: int, batch: Batch, size: int, position: int) -> bool:
+        """Messages that are new; False when they were here before."""
+        if first_id <= self._stored_to:
+            return False
+        try:
+            dues = due_of(batch)
+        except InvalidArgument as error:
+            raise JournalCorrupt(f"the batch at {position}: {error}", ((position, position),)) from error
+        contents = self._contents
+        self._stored_to = first_id + batch.count - 1
+        contents.next_id = max(contents.next_id, self._stored_to + 1)
+        contents.counters.accepted += batch.count
+        contents.counters.accepted_bytes += size
+        number = contents.ledger.exchange_number(batch.exchange)
+        contents.ledger.extend(first_id, dues, position, number)
+        return True
 
     def _fire(self, fire: Fire) -> None:
         ledger = self._contents.ledger

@@ -16,7 +16,7 @@ from posthouse.actors.delay_bodies import Bodies, Body
 from posthouse.actors.delay_contents import DelayContents
 from posthouse.actors.delay_ledger import FAILED, FIRING, GONE
 from posthouse.actors.delay_moves import Move
-from posthouse.actors.delay_records import Mark
+from posthouse.actors.delay_records import Mark, Occurred
 from posthouse.actors.delay_replay import DelayReplay
 from posthouse.actors.timetable import Timetable
 from posthouse.transport.batch import due_of, slice_batch
@@ -26,6 +26,9 @@ from posthouse.transport.messages import Batch
 
 ON_WAY_MAX: Final = 8_192
 """Messages on their way to one exchange. What more is due waits its turn here, and holds up no other exchange."""
+
+OCCURRED_BYTES_MAX: Final = 4 * 1024 * 1024
+"""While bodies in memory are fewer, that of a schedule's message is not read back from the journal."""
 
 
 @final
@@ -57,6 +60,7 @@ class DelayState:
     def rebuilt(self) -> None:
         """The journal was replayed: put everything that waits into the timetable."""
         self.replay.finish()
+        self.contents.schedules.rebuilt()
         add = self._timetable.add
         for message_id, due, _ in self.ledger.entries():
             if due > 0:
@@ -110,6 +114,21 @@ class DelayState:
         near = [index for index in self._timetable.add_many(first_id, dues) if dues[index] <= wanted_until_ms]
         for index, body in zip(near, self.bodies.cut(batch, near) if near else (), strict=True):
             self.bodies.keep(first_id + index, body)
+
+    def occurred(self, head: Occurred, batch: Batch, size: int, position: int) -> None:
+        """The journal holds, at `position`, the message that a schedule has for an instant. It is due at once."""
+        assert head.message_id == self.contents.next_id
+        contents = self.contents
+        contents.next_id += 1
+        contents.counters.accepted += 1
+        contents.counters.accepted_bytes += size
+        dues = due_of(batch)
+        self.ledger.extend(head.message_id, dues, position, self.ledger.exchange_number(batch.exchange))
+        contents.schedules.owns(head.message_id, head.schedule_id)
+        contents.schedules.occurred(head)
+        self._timetable.add(head.message_id, dues[0])
+        if self.bodies.size < OCCURRED_BYTES_MAX:
+            self.bodies.keep(head.message_id, self.bodies.cut(batch, (0,))[0])
 
     # ---- what people ask for ----
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Awaitable
 from datetime import datetime
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 from posthouse.delayed import (
     Scheduled,
@@ -15,6 +16,7 @@ from posthouse.delayed import (
     request_list,
     request_reschedule,
 )
+from posthouse.recurring import Recurring, all_of, request_pause, request_recurring, request_repeat, request_stop
 from posthouse.requests import Answer, Request
 from posthouse.transport.messages_delay import DelayInfo
 
@@ -55,3 +57,46 @@ class Delayed:
     async def info(self) -> DelayInfo:
         """The scheduler's counts. Costs the same however much waits."""
         return await self._ask(request_info())
+
+    async def repeat(
+        self,
+        exchange: str,
+        body: bytes,
+        *,
+        key: str,
+        every_s: float | None = None,
+        cron: str | None = None,
+        zone: str | None = None,
+        routing_key: str = "",
+        headers: dict[str, Any] | None = None,
+        start_at: datetime | None = None,
+        until: datetime | None = None,
+        max_count: int | None = None,
+        misfire: str = "once",
+    ) -> Recurring:
+        """Publish a message again and again: every so many seconds, or as a cron expression says in a time zone.
+
+        Takes the place of the schedule of that key, unless it says the same: then nothing changes. `misfire` says what
+        becomes of instants that were missed: `once` one message for all, `skip` none, `all` one for each.
+        """
+        request = request_repeat(
+            exchange, body, key, routing_key, headers, every_s=every_s, cron=cron, zone=zone, start_at=start_at,
+            until=until, max_count=max_count, misfire=misfire,
+        )  # fmt: skip
+        return Recurring.of(await self._ask(request))
+
+    async def recurring(self) -> builtins.list[Recurring]:
+        """All recurring schedules, by key."""
+        return all_of(await self._ask(request_recurring()))
+
+    async def stop(self, key_or_id: str) -> None:
+        """End a schedule. A message that leaves within the next 20 milliseconds still does."""
+        await self._ask(request_stop(key_or_id))
+
+    async def pause(self, key_or_id: str) -> None:
+        """Halt a schedule. What passes meanwhile never fires."""
+        await self._ask(request_pause(key_or_id, True))
+
+    async def resume(self, key_or_id: str) -> None:
+        """Let a paused schedule go on from now."""
+        await self._ask(request_pause(key_or_id, False))

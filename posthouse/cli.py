@@ -27,6 +27,7 @@ from posthouse import (
     cli_journal,
     cli_listing,
     cli_publish,
+    cli_recurring,
     cli_topology,
 )
 from posthouse.cli_output import note, printable
@@ -94,6 +95,12 @@ delayed.command("info")(cli_delayed.info)
 delayed.command("cancel")(cli_delayed.cancel)
 delayed.command("reschedule")(cli_delayed.reschedule)
 delayed.command("fire")(cli_delayed.fire)
+delayed.command("repeat")(cli_recurring.repeat)
+delayed.command("recurring")(cli_recurring.recurring)
+delayed.command("stop")(cli_recurring.stop)
+delayed.command("pause")(cli_recurring.pause)
+delayed.command("resume")(cli_recurring.resume)
+
 dlq = typer.Typer(no_args_is_help=True)
 dlq.command("list")(cli_dead_letters.list_letters)
 dlq.command("show")(cli_dead_letters.show)
@@ -119,7 +126,7 @@ app.add_typer(
     delayed,
     name="delayed",
     rich_help_panel=_MESSAGES,
-    help="Messages that wait: list, cancel, reschedule, fire.",
+    help="Messages that wait: list, cancel, reschedule, fire. Schedules that recur: repeat, recurring, stop.",
 )
 
 app.add_typer(

@@ -119,9 +119,9 @@ def publish(
     if lines:
         _report_many(_publish_many(broker, exchange, _lines_of_stdin(), options), as_json)
     elif count > 1:
-        _report_many(_publish_many(broker, exchange, repeat(_bytes_of(body), count), options), as_json)
+        _report_many(_publish_many(broker, exchange, repeat(bytes_of(body), count), options), as_json)
     else:
-        _report_one(broker.publish(exchange, _bytes_of(body), **options), as_json)
+        _report_one(broker.publish(exchange, bytes_of(body), **options), as_json)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _bytes_of(body: str | None) -> bytes:
+def bytes_of(body: str | None) -> bytes:
     assert body is not None
     # An argument that is not UTF-8 arrives with surrogates; fsencode gives back the bytes that were typed.
     return sys.stdin.buffer.read() if body == "-" else os.fsencode(body)

@@ -5,13 +5,15 @@ The requests are made and checked here, once for both clients; `aio_delayed.py` 
 
 from __future__ import annotations
 
+import builtins
 from datetime import datetime
-from typing import Final, Protocol, Self, final
+from typing import Any, Final, Protocol, Self, final
 
 import msgspec
 
 from posthouse.arguments import check_count
 from posthouse.delay_times import moment_ms, moment_of
+from posthouse.recurring import Recurring, all_of, request_pause, request_recurring, request_repeat, request_stop
 from posthouse.requests import Answer, Request
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages_delay import (
@@ -155,3 +157,46 @@ class Delayed:
     def info(self) -> DelayInfo:
         """The scheduler's counts. Costs the same however much waits."""
         return self._ask(request_info())
+
+    def repeat(
+        self,
+        exchange: str,
+        body: bytes,
+        *,
+        key: str,
+        every_s: float | None = None,
+        cron: str | None = None,
+        zone: str | None = None,
+        routing_key: str = "",
+        headers: dict[str, Any] | None = None,
+        start_at: datetime | None = None,
+        until: datetime | None = None,
+        max_count: int | None = None,
+        misfire: str = "once",
+    ) -> Recurring:
+        """Publish a message again and again: every so many seconds, or as a cron expression says in a time zone.
+
+        Takes the place of the schedule of that key, unless it says the same: then nothing changes. `misfire` says what
+        becomes of instants that were missed: `once` one message for all, `skip` none, `all` one for each.
+        """
+        request = request_repeat(
+            exchange, body, key, routing_key, headers, every_s=every_s, cron=cron, zone=zone, start_at=start_at,
+            until=until, max_count=max_count, misfire=misfire,
+        )  # fmt: skip
+        return Recurring.of(self._ask(request))
+
+    def recurring(self) -> builtins.list[Recurring]:
+        """All recurring schedules, by key."""
+        return all_of(self._ask(request_recurring()))
+
+    def stop(self, key_or_id: str) -> None:
+        """End a schedule. A message that leaves within the next 20 milliseconds still does."""
+        self._ask(request_stop(key_or_id))
+
+    def pause(self, key_or_id: str) -> None:
+        """Halt a schedule. What passes meanwhile never fires."""
+        self._ask(request_pause(key_or_id, True))
+
+    def resume(self, key_or_id: str) -> None:
+        """Let a paused schedule go on from now."""
+        self._ask(request_pause(key_or_id, False))

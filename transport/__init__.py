@@ -8,6 +8,7 @@ messages     the vocabulary: all that actors and clients say to each other, as f
 messages_topology  the vocabulary of exchanges, queues and bindings: what is said to the registry and by it
 messages_delay  the vocabulary of delayed messages
 messages_dead  the part of it that speaks of dead letters
+messages_recurring  the vocabulary of recurring schedules
 explanation  why a message would reach these queues and not those
 batch        the unit of work: built, checked, sliced and taken apart
 wire         messages to frames and back

@@ -29,6 +29,16 @@ SCHEDULE_KEY_BYTES_MAX: Final = 255
 DELAY_MS_MAX: Final = 100 * 366 * 24 * 3_600_000
 """A message may be delayed by a century. Whoever asks for more has mixed up the units."""
 
+REPEAT_EVERY_MS_MIN: Final = 100
+"""A schedule fires ten times a second at most: it is for reminders, not for load."""
+
+CRON_CHARACTERS_MAX: Final = 255
+RECURRING_MAX: Final = 10_000
+"""Schedules of one broker."""
+
+RECURRING_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bodies, headers and names of all schedules together: they are in memory, and at the head of journal segments."""
+
 
 @final
 class Limits(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -19,6 +19,7 @@ from posthouse.transport.descriptions import (
 )  # fmt: skip
 from posthouse.transport.messages_dead import DeadLetterMessage
 from posthouse.transport.messages_delay import DelayMessage
+from posthouse.transport.messages_recurring import RecurringMessage
 from posthouse.transport.messages_topology import (
     Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
     DeleteExchange as DeleteExchange, DeleteQueue as DeleteQueue, DescribeTree as DescribeTree, Explain as Explain,
@@ -220,7 +221,7 @@ class ActorDown(_Message, frozen=True, tag=63):
 Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | TopologyMessage | Reply | Failed | ActorUp | ActorDown | DelayMessage
-    | DeadLetterMessage
+    | DeadLetterMessage | RecurringMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

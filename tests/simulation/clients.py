@@ -63,6 +63,11 @@ class History:
     """Those of which it is not known, or that may have fired before."""
 
 
+def name_of(body: bytes, instant: str | None) -> bytes:
+    """What the history calls a message: its body, and for one of a schedule its instant too."""
+    return body if instant is None else body + b"@" + instant.encode()
+
+
 class SimClient:
     """A program with one connection."""
 
@@ -199,7 +204,7 @@ class SimConsumer(SimClient):
                 Delivered(
                     self.queue,
                     self.name,
-                    message.body,
+                    name_of(message.body, (message.headers or {}).get("x-scheduled-for")),
                     message.offset,
                     message.attempt,
                     message.routing_key,

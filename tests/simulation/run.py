@@ -16,6 +16,7 @@ from tests.simulation.clients import (
 )
 from tests.simulation.network import Weather
 from tests.simulation.redriving import SimUndertaker
+from tests.simulation.repeaters import SimRepeater
 from tests.simulation.scheduling import SimScheduler
 from tests.simulation.verdict import judge
 from tests.simulation.world import World
@@ -100,6 +101,11 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
     SimBinder(world, "binder", history, 6)
     undertaker = SimUndertaker(world, "undertaker", history)
+    calm_ms = world.now_ms + FAULTS_MS
+    repeaters = [
+        SimRepeater(world, "repeater-fan", history, "fan", "a.b", calm_ms),
+        SimRepeater(world, "repeater-default", history, "", "three", calm_ms),
+    ]
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
     begin_ms = world.now_ms
@@ -112,9 +118,12 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     undertaker.is_tidy = True
     undertaker.left = -1
     expected = _Expected(history)
-    is_drained = _until(
-        world, lambda: expected.is_drained() and _is_idle(consumers) and undertaker.left == 0, HEALED_MS_MAX
-    )
+
+    def is_over() -> bool:
+        is_quiet = all(repeater.is_done for repeater in repeaters) and undertaker.left == 0
+        return is_quiet and expected.is_drained() and _is_idle(consumers)
+
+    is_drained = _until(world, is_over, HEALED_MS_MAX)
     broken = judge(history, expected.queues())
     if not is_drained:
         broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")

@@ -10,7 +10,19 @@ import msgspec
 import pytest
 
 from posthouse.actors import delay_records as records
-from posthouse.actors.delay_records import Counters, Failed, Fire, KeptHead, Kind, Mark, Rescheduled, Returned
+from posthouse.actors.delay_records import (
+    Counters,
+    Failed,
+    Fire,
+    KeptHead,
+    Kind,
+    Mark,
+    Occurred,
+    Rescheduled,
+    Returned,
+    Schedule,
+)
+from posthouse.actors.recurrence import Rule
 from posthouse.transport.errors import JournalCorrupt
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "delay_records.txt"
@@ -18,6 +30,11 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "delay_records.txt"
 FIRE = Fire("flights", 77, 41, 1_700_000_000_000, [3, 5, 300])
 MARK = Mark(501, [7, 500, 8, 12], Counters(500, 70_000, 400, 3, 2, 1))
 HEAD = KeptHead([3, 9], [1_700_000_000_000, 0], ("unroutable", "no queue"))
+RULE = Rule(None, "*/5 * * * *", "Europe/Berlin", 1_700_000_000_000, 1_800_000_000_000, 9, "all")
+SCHEDULE = Schedule(
+    17, "nightly", "flights", "UA", b"\xc0", b"go", RULE, 1_700_000_000_000, 1_700_000_100_000, 3, True, 4
+)
+OCCURRED = Occurred(301, 17, 1_700_000_100_000)
 
 
 def samples() -> dict[str, bytes]:
@@ -32,6 +49,9 @@ def samples() -> dict[str, bytes]:
         Kind.RESCHEDULED.name: records.encode(Rescheduled(4, 1_700_000_005_000)),
         Kind.MARK.name: records.encode(MARK),
         Kind.KEPT.name: b"".join(records.encode_kept(HEAD, b"raw batch")),
+        Kind.SCHEDULE.name: records.encode(SCHEDULE),
+        Kind.OCCURRED.name: b"".join(records.encode_occurred(OCCURRED, b"raw batch")),
+        Kind.STOPPED.name: records.encode(17),
     }
 
 
@@ -58,6 +78,10 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     assert records.decode_mark(written["MARK"]) == MARK
     kept = records.decode_kept(memoryview(written["KEPT"]))
     assert (kept.head, bytes(kept.raw)) == (HEAD, b"raw batch")
+    assert records.decode_schedule(written["SCHEDULE"]) == SCHEDULE
+    head, raw = records.decode_occurred(memoryview(written["OCCURRED"]))
+    assert (head, bytes(raw)) == (OCCURRED, b"raw batch")
+    assert records.decode_stopped(written["STOPPED"]) == 17
 
 
 def test_the_batch_is_not_copied() -> None:
@@ -83,6 +107,9 @@ def test_records_of_a_newer_version_are_read() -> None:
         records.decode_mark,
         records.decode_store,
         records.decode_kept,
+        records.decode_schedule,
+        records.decode_occurred,
+        records.decode_stopped,
     ],
 )
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x91\xa1x"])

@@ -232,3 +232,22 @@ def test_a_journal_that_makes_no_sense_is_corruption() -> None:
     for kind, payload in wrong:
         with pytest.raises(JournalCorrupt):
             replay.record(1, kind, memoryview(payload))
+
+
+@pytest.mark.parametrize("end", ["fired", "failed", "returned"])
+def test_a_move_of_which_one_record_is_gone_with_its_segment_is_done_with_as_the_journal_says(end: str) -> None:
+    desk = Desk()
+    desk.store(delayed_batch(10))
+    desk.store(delayed_batch(10, first_seq=2))
+    move = desk.announce([message_id for message_id, _ in desk.state.take_due(NOW_MS + 10, 10)], NOW_MS + 10)
+    if end == "fired":
+        desk.fired(move)
+    elif end == "failed":
+        desk.failed(move)
+        desk.cancel(1)
+    else:
+        desk.returned(move, NOW_MS + 500)
+        desk.cancel(1)
+    state = desk.restart(start=2)
+    assert waiting(state) == ({} if end == "fired" else {2: FAILED if end == "failed" else NOW_MS + 500})
+    assert len(state.contents.moves) == 0

@@ -86,6 +86,13 @@ from posthouse.transport.messages_delay import (
     RescheduleDelayed,
     Scheduled,
 )
+from posthouse.transport.messages_recurring import (
+    ListRecurring,
+    PauseRecurring,
+    RecurringInfo,
+    Repeat,
+    StopRecurring,
+)
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
@@ -204,6 +211,24 @@ SAMPLES: Final[tuple[Message, ...]] = (
     RedriveStatus(33, 2, True),
     DeadLetterStatus(34),
     LookAfter(35, 1_000, 1_009),
+    Repeat(
+        32,
+        "nightly",
+        "orders",
+        "eu.berlin",
+        NIL,
+        memoryview(b"go"),
+        None,
+        "*/5 * * * *",
+        "Europe/Berlin",
+        1_700_000_000_000,
+        1_800_000_000_000,
+        9,
+        "all",
+    ),
+    ListRecurring(33),
+    StopRecurring(34, "nightly"),
+    PauseRecurring(35, "nightly", False),
 )
 
 VALUES: Final = (
@@ -219,6 +244,17 @@ VALUES: Final = (
         text="no queue",
     ),
     DelayInfo(waiting=3, next_due_ms=1_700_000_000_000, accepted=9),
+    RecurringInfo(
+        schedule_id=17,
+        key="nightly",
+        exchange="orders",
+        routing_key="eu.berlin",
+        size=2,
+        cron="*/5 * * * *",
+        zone="Europe/Berlin",
+        next_ms=(1_700_000_100_000, 1_700_000_400_000),
+        count=3,
+    ),
     QueueInfo(name="billing", ready=3, unacked=1, bytes=400),
     DeadLetterInfo(
         id=7,

@@ -33,6 +33,7 @@ from posthouse.transport.messages_dead import (
     RedriveInfo,
 )
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
+from posthouse.transport.messages_recurring import RecurringInfo
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 ROWS: Final = [
@@ -40,7 +41,7 @@ ROWS: Final = [
 ]
 VALUES: Final = (
     Options, ExchangeSpec, QueueSpec, RetrySpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death, DeadLetterFilter,
-    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo,
+    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo, RecurringInfo,
 )  # fmt: skip
 
 
