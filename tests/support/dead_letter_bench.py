@@ -23,6 +23,7 @@ from posthouse.transport.messages_dead import (
     DeadLetterStoreInfo,
     Death,
     ListDeadLetters,
+    PurgeDeadLetters,
     Redrive,
     RedriveInfo,
     RedriveStatus,
@@ -87,6 +88,9 @@ class DeadLetterWorld:
     def status(self) -> DeadLetterStoreInfo:
         found: DeadLetterStoreInfo = self.ask(DeadLetterStatus, DeadLetterStoreInfo)
         return found
+
+    def purge(self, wanted: DeadLetterFilter) -> int:
+        return int(self.ask(lambda number: PurgeDeadLetters(number, wanted), int))
 
     def redrive(self, wanted: DeadLetterFilter = ALL, **more: Any) -> RedriveInfo:
         info: RedriveInfo = self.ask(lambda number: Redrive(number, wanted, **more), RedriveInfo)

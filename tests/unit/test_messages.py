@@ -74,7 +74,10 @@ from posthouse.transport.messages_dead import (
     Redrive,
     RedriveInfo,
     RedriveStatus,
+    Republish,
     Restore,
+    TakeBack,
+    UndoRedrive,
 )
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
@@ -134,6 +137,16 @@ FILTER: Final = DeadLetterFilter(
     ids=(7, 8),
 )
 
+CAUSE: Final = Cause(
+    fingerprint="8d8be5ad2bca",
+    cause="ValueError: no amount",
+    count=12,
+    queues=("billing",),
+    reasons=("rejected",),
+    first_ms=1,
+    last_ms=2,
+)
+
 SAMPLES: Final[tuple[Message, ...]] = (
     BATCH,
     Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full"),
@@ -184,10 +197,13 @@ SAMPLES: Final[tuple[Message, ...]] = (
     ListCauses(29, FILTER, 50),
     GetDeadLetter(30, 7),
     PurgeDeadLetters(31, FILTER),
-    Redrive(32, FILTER, "other", 500.0, 10, 0.25, True),
+    Redrive(32, FILTER, "other", 500.0, 10, 0.25, True, "graves"),
     RedriveStatus(33, 2, True),
     DeadLetterStatus(34),
     LookAfter(35, 1_000, 1_009),
+    Republish(msgspec.Raw(messages.encode(BATCH)), True),
+    TakeBack(36, 5, [41, 50, 60, 61], 1_000),
+    UndoRedrive(37, 2),
 )
 
 VALUES: Final = (
@@ -206,15 +222,7 @@ VALUES: Final = (
         cause="ValueError: no amount",
         size=5,
     ),
-    Cause(
-        fingerprint="8d8be5ad2bca",
-        cause="ValueError: no amount",
-        count=12,
-        queues=("billing",),
-        reasons=("rejected",),
-        first_ms=1,
-        last_ms=2,
-    ),
+    CAUSE,
     DeadLetterStoreInfo(
         messages=12,
         leaving=1,
@@ -227,7 +235,19 @@ VALUES: Final = (
         purged=1,
         refused=3,
     ),
-    RedriveInfo(id=2, state="stopped", matched=12, moved=10, returned=2, failed=1, text="1 of 10 canaries failed"),
+    RedriveInfo(
+        id=2,
+        state="stopped",
+        matched=12,
+        moved=10,
+        returned=2,
+        failed=1,
+        text="1 of 10 canaries failed",
+        remaining=1,
+        rate=250.5,
+        taken_back=3,
+        causes=(CAUSE,),
+    ),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
 )
 
