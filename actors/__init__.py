@@ -19,6 +19,7 @@ queue_contents    what survives of a queue: its living messages, what it has see
 queue_effects     what a queue tells its shell to do
 queue_view        a queue looked at: its counts, its consumers, its first messages
 queue_replay      a queue rebuilt from its journal, record by record
+queue_storage     what of a queue must be kept, what may be dropped from memory, what it has seen
 queue_backlog     the messages of a queue that nobody has settled
 queue_failures    what becomes of messages that were not handled
 queue_history     the attempts that failed, with whom and why
@@ -48,6 +49,7 @@ departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal
 dead_letter       keeps what could not be handled, shows it, sends it back
 returns           how dead letters return to queues
+existence         whether a queue is gone for good, as the registry says
 door              lets clients in over TCP and passes their frames to the actors they name, and back
 door_loop         a TCP socket on one side, the actors' sockets on the other
 """

@@ -96,8 +96,8 @@ class DeadLetterActor:
         link = arrived.link
         if type(message) is Bury:
             self._bury(link, message)
-        elif isinstance(message, Reply | Failed | StoreNote | Receipt) and self._outgoing.owns(link):
-            self._outgoing.heard(message)
+        elif isinstance(message, Reply | Failed | StoreNote | Receipt) and self._outgoing.hears(link):
+            self._outgoing.heard(link, message)
         else:
             self._request(link, message)
 
@@ -116,6 +116,7 @@ class DeadLetterActor:
         if key == "disk":
             self._look_at_disk()
         else:
+            self._outgoing.wake(key)
             self._returns.wake(key)
 
     def noticed(self, message: control.FromSupervisor) -> None:
@@ -270,19 +271,18 @@ class DeadLetterActor:
     def _batch_of(self, first_id: int) -> Batch:
         entry = self._store.backlog.get(first_id)
         assert entry is not None
-        return self._bytes_of(entry)[0]
+        raw = self._raw_of(entry)
+        return entry.batch or _decode(raw)
 
-    def _bytes_of(self, entry: StoredBatch) -> tuple[Batch, Bytes]:
-        """The batch, read back from the journal if it is not in memory."""
-        if entry.raw is None or entry.batch is None:
-            assert entry.position is not None, "only what is in the journal is ever dropped from memory"
-            raw = decode_buried(self._context.journal.read(entry.position).payload).raw
-            batch = messages.decode(raw)
-            assert isinstance(batch, Batch)
-            self._store.backlog.restore(entry, batch, raw)
-            self._store.backlog.shed(self._limits.memory_bytes_max)
-            return batch, raw
-        return entry.batch, entry.raw
+    def _raw_of(self, entry: StoredBatch) -> Bytes:
+        """The batch's bytes, read back from the journal if they are not in memory."""
+        if entry.raw is not None:
+            return entry.raw
+        assert entry.position is not None, "only what is in the journal is ever dropped from memory"
+        raw = decode_buried(self._context.journal.read(entry.position).payload).raw
+        self._store.backlog.restore(entry, _decode(raw), raw)
+        self._store.backlog.shed(self._limits.memory_bytes_max)
+        return raw
 
     # ---- the journal ----
 
@@ -330,6 +330,12 @@ class DeadLetterActor:
             if journal.stats().bytes <= self._limits.past_bytes_max + self._store.backlog.body_bytes:
                 break
             journal.trim(min(needed, first + (journal.next_position - first) * part // TRIM_PARTS))
+
+
+def _decode(raw: Bytes) -> Batch:
+    batch = messages.decode(raw)
+    assert isinstance(batch, Batch)
+    return batch
 
 
 def _check_limit(limit: int) -> None:

@@ -13,7 +13,7 @@ from typing import Final, final
 
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import wire
-from posthouse.transport.errors import ProtocolViolation
+from posthouse.transport.errors import NotDone, ProtocolViolation
 from posthouse.transport.wire import Header, Kind
 
 SESSIONS_MAX: Final = 65_536
@@ -55,22 +55,26 @@ class Door:
             header = wire.unpack_header(frame)
             if header.kind == Kind.HELLO:
                 self._open(client, header, frame)
-        except ProtocolViolation as error:
+        except (ProtocolViolation, NotDone) as error:
             self.violations += 1
-            self._reset(client, 0, error.code, str(error))
+            number, _, kind = wire.glance(frame)
+            if kind not in (Kind.RESET, Kind.BYE):
+                self._reset(client, number, error.code, str(error))
             return
         session = self._sessions.get(header.session)
         if session is None:
             if header.kind not in (Kind.RESET, Kind.BYE, Kind.HELLO):
                 self._reset(client, header.session, wire.UNKNOWN_SESSION, "the door does not know this session")
             return
-        session.client = client
+        if session.client != client:
+            self._move(session, client)
         life = self._actors.get(session.actor)
         if life is None:
             return  # The actor is down; the client hears it from the registry and greets again when it is up.
         generation, route = life
         if header.generation not in (0, generation):
             self._reset(client, header.session, wire.UNKNOWN_SESSION, "the actor lives in another generation")
+            self._close(session)
             return
         self.to_actors.append((route, frame))
         if header.kind == Kind.BYE:
@@ -78,9 +82,12 @@ class Door:
 
     def from_actor(self, frame: bytes | memoryview) -> None:
         """A frame for a client came from an actor."""
-        session = self._sessions.get(wire.unpack_header(frame).session)
+        header = wire.unpack_header(frame)
+        session = self._sessions.get(header.session)
         if session is not None:
             self.to_clients.append((session.client, frame))
+            if header.kind in (Kind.RESET, Kind.BYE):
+                self._close(session)
 
     def client_gone(self, client: bytes) -> None:
         """Nobody is at the other end of this connection."""
@@ -109,10 +116,14 @@ class Door:
     def _open(self, client: bytes, header: Header, frame: bytes | memoryview) -> None:
         if header.session in self._sessions:
             return
+        if header.session == 0:
+            raise ProtocolViolation("a HELLO carries no session of its own")
         target = wire.unpack_hello(frame).target
         mine = self._by_client.setdefault(client, {})
         if len(self._sessions) >= SESSIONS_MAX or len(mine) >= SESSIONS_PER_CLIENT_MAX:
-            raise ProtocolViolation(
+            if not mine:
+                del self._by_client[client]
+            raise NotDone(
                 f"the door has {len(self._sessions)} sessions, {len(mine)} of them on this connection: too many"
             )
         self._sessions[header.session] = Session(header.session, client, target)
@@ -121,13 +132,21 @@ class Door:
             self._actors[target] = None
             self.to_supervisor.append(control.Watch(target))
 
+    def _move(self, session: Session, client: bytes) -> None:
+        """The client came back on another connection; the end of the old one must not end the session."""
+        self._leave(session)
+        session.client = client
+        self._by_client.setdefault(client, {})[session.number] = None
+
     def _close(self, session: Session) -> None:
-        self._sessions.pop(session.number, None)
-        mine = self._by_client.get(session.client)
-        if mine is not None:
-            mine.pop(session.number, None)
-            if not mine:
-                del self._by_client[session.client]
+        del self._sessions[session.number]
+        self._leave(session)
+
+    def _leave(self, session: Session) -> None:
+        mine = self._by_client[session.client]
+        del mine[session.number]
+        if not mine:
+            del self._by_client[session.client]
 
     def _reset(self, client: bytes, session: int, code: str, text: str) -> None:
         header = Header(Kind.RESET, 0, session, 0, 0, 0, 0, 0)

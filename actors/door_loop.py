@@ -52,7 +52,7 @@ class DoorLoop:
                 self._is_stopping = True
             if isinstance(message, control.Up | control.Down):
                 outbound = self._sockets.outbound
-                for name in outbound.names_with_prefix(f"{message.id}/".encode()):
+                for name in outbound.names_of(message.id):
                     outbound.disconnect(name)
             self._door.noticed(message)
 

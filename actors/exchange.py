@@ -26,6 +26,7 @@ from posthouse.transport.errors import (
     ProtocolViolation,
     Refused,
     Unavailable,
+    UnknownExchange,
     Unroutable,
 )
 from posthouse.transport.limits import DEDUP_ID_BYTES_MAX
@@ -183,6 +184,8 @@ class ExchangeActor:
     def _route_move(self, batch: Batch, move: Republish) -> tuple[str, ...]:
         """Where dead letters go; the store keeps what is refused. Raises Unroutable."""
         self._check(batch)
+        if self._name not in self._topology.exchanges:
+            raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
         queues = self._router.route_raw(batch.routing_key, batch.headers).queues
         deaths = deaths_of(headers_of(batch)) if move.no_cycles else []
         left = tuple(queue for queue in queues if not is_cycle(queue, deaths))
@@ -194,7 +197,10 @@ class ExchangeActor:
 
     def _route(self, batch: Batch) -> tuple[str, ...]:
         self._check(batch)
-        if self._topology.exchanges[self._name].internal:
+        spec = self._topology.exchanges.get(self._name)
+        if spec is None:
+            raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
+        if spec.internal:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
         route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:

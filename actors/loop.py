@@ -9,6 +9,7 @@ Fails with: DiskFault (the machine's; exit codes 20 and 21 tell the supervisor w
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Final, cast, final
 
@@ -32,13 +33,20 @@ class Loop:
         self._life = life
         self._sockets = sockets
         self._is_stopping = False
+        assert sockets.served is not None, "an actor is served before its loop begins"
+        self._routers: dict[str, Router] = {OUTBOUND: sockets.outbound, SERVED: sockets.served}
 
     def run(self) -> int:
         """Returns the exit code."""
         cell, life, sockets = self._cell, self._life, self._sockets
         sockets.watch(life.control.fileno())
         life.beacon.busy(1)
+        # A replay makes objects by the hundred thousand and no garbage: collecting meanwhile took three times as
+        # long as the replay itself, and more the longer the queue.
+        gc.disable()
         cell.start(wall_ms(), monotonic_ms())
+        gc.freeze()
+        gc.enable()
         self._send(cell.finish_round())
         life.control.send(control.Ready(sockets.endpoint))
         self._tell_supervisor()
@@ -56,11 +64,9 @@ class Loop:
         cell = self._cell
         if self._sockets.is_readable(self._life.control.fileno()):
             self._notice()
-        if self._sockets.served is not None:
-            for name, frame in self._sockets.served.receive(FRAMES_PER_ROUND_MAX):
-                cell.frame((SERVED, name), frame)
-        for name, frame in self._sockets.outbound.receive(FRAMES_PER_ROUND_MAX):
-            cell.frame((OUTBOUND, name), frame)
+        for socket, router in self._routers.items():
+            for name, frame in router.receive(FRAMES_PER_ROUND_MAX):
+                cell.frame((socket, name), frame)
 
     def _notice(self) -> None:
         for message in self._life.control.receive():
@@ -74,39 +80,30 @@ class Loop:
 
     def _connect(self) -> None:
         for route, endpoint in self._cell.to_connect:
-            _, name = _parts(route)
+            _, name = cast("tuple[str, bytes]", route)
             self._forget(name.decode().rpartition("/")[0])
             self._sockets.outbound.connect(name, endpoint)
         self._cell.to_connect.clear()
 
     def _forget(self, actor_id: str) -> None:
         outbound = self._sockets.outbound
-        for name in outbound.names_with_prefix(f"{actor_id}/".encode()):
+        for name in outbound.names_of(actor_id):
             outbound.disconnect(name)
 
     def _send(self, frames: list[tuple[Route, bytes]]) -> None:
+        routers = self._routers
         gone: set[Route] = set()
         for route, frame in frames:
-            if route not in gone and self._router(route).send(_parts(route)[1], frame) is Sent.GONE:
+            socket, name = cast("tuple[str, bytes]", route)  # Only this shell makes routes and takes them apart.
+            if route not in gone and routers[socket].send(name, frame) is Sent.GONE:
                 gone.add(route)
         for route in gone:
             self._cell.unreachable(route)
-
-    def _router(self, route: Route) -> Router:
-        socket, _ = _parts(route)
-        router = self._sockets.outbound if socket == OUTBOUND else self._sockets.served
-        assert router is not None
-        return router
 
     def _tell_supervisor(self) -> None:
         for message in self._cell.to_supervisor:
             self._life.control.send(message)
         self._cell.to_supervisor.clear()
-
-
-def _parts(route: Route) -> tuple[str, bytes]:
-    """Socket and routing id: only this shell makes routes and takes them apart."""
-    return cast("tuple[str, bytes]", route)
 
 
 def wall_ms() -> int:

@@ -19,6 +19,8 @@ from posthouse.actors.dead_letter_records import Kind, Leaving, Noted, encode_le
 from posthouse.actors.dead_letter_store import DeadLetterStore, Range, Return
 from posthouse.actors.death_headers import LatestDeath, with_death
 from posthouse.actors.destinations import Destination, destination_of, through
+from posthouse.actors.existence import TIMER as EXISTENCE
+from posthouse.actors.existence import Existence
 from posthouse.actors.move import Intent, Outbox
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
@@ -28,9 +30,6 @@ from posthouse.transport.messages import Batch, Failed, Message, Receipt, Reply,
 from posthouse.transport.messages_dead import Attempt, Republish, Restore
 
 AGAIN_MS: Final = 200
-GRACE_MS: Final = 2_000
-"""A broker that starts knows its queues and exchanges a moment later; only then is one of them certainly gone."""
-
 TIMER: Final = "outgoing"
 
 Ended = Callable[[Intent[Return], str | None], None]
@@ -43,18 +42,19 @@ Then = Callable[[Any], None]
 @final
 @dataclass(eq=False)
 class Peer:
-    """A queue or an exchange. `is_known`: the supervisor said that it lives; `gone_ms`: when it is certainly gone."""
+    """A queue or an exchange. `is_known`: the supervisor said that it lives."""
 
     link: Link
     text: str
     is_known: bool = False
-    gone_ms: int | None = None
     keys: set[str] = field(default_factory=set)
 
 
 @final
 class Outgoing:
-    """All moves. `ended` hears what becomes of each, `request_of` gives one that is to be answered its number."""
+    """All moves. `ended` hears what becomes of each, `gone` which actor is not there any more, and `request_of` gives a
+    move that is to be answered its number.
+    """
 
     def __init__(
         self,
@@ -71,7 +71,9 @@ class Outgoing:
         self._answers: dict[int, tuple[str, Then]] = {}
         self._refusals: dict[tuple[int, int], str] = {}
         self._last_request = 0
+        self._existence = Existence(context)
         self.ended: Ended = lambda intent, text: None
+        self.gone: Callable[[str], None] = lambda actor: None
         self.request_of: Callable[[Intent[Return]], int] = lambda intent: 0
 
     # ---- life ----
@@ -83,7 +85,12 @@ class Outgoing:
                 self.peer(destination_of(key))
 
     def owns(self, link: Link) -> bool:
+        """Is this the link to a destination?"""
         return link.is_opener and link.target in self._peers and self._peers[link.target].link is link
+
+    def hears(self, link: Link) -> bool:
+        """Do answers over this link belong here?"""
+        return self._existence.owns(link) or self.owns(link)
 
     def peer(self, destination: Destination) -> Peer:
         """The way to a destination, and the stream of moves to it."""
@@ -115,13 +122,26 @@ class Outgoing:
         if peer is None:
             return
         if isinstance(message, control.Up):
-            peer.is_known, peer.gone_ms = True, None
+            peer.is_known = True
+            self._existence.forget(message.id)
         elif message.state in ("unknown", "stopped"):
-            peer.gone_ms = self._context.monotonic_ms + (0 if peer.is_known else GRACE_MS)
-            self._context.set_timer(TIMER, peer.gone_ms)
+            self._existence.ask(destination_of(next(iter(peer.keys))))
 
-    def heard(self, message: Reply | Failed | StoreNote | Receipt) -> None:
-        """A destination answers. What a refusal means is decided when its frame is settled, right behind it."""
+    def wake(self, key: str) -> None:
+        """Time to go on; `send` does, and questions are put again."""
+        if key == EXISTENCE:
+            self._existence.wake()
+
+    def heard(self, link: Link, message: Reply | Failed | StoreNote | Receipt) -> None:
+        """The registry answers, or a destination.
+
+        What a refusal means is decided when its frame is settled, right behind it.
+        """
+        if self._existence.owns(link):
+            gone = self._existence.heard(message) if isinstance(message, Reply | Failed) else None
+            if gone is not None:
+                self._give_up(gone)
+            return
         if isinstance(message, StoreNote | Receipt):
             is_refusal = isinstance(message, StoreNote) or message.code is not None or not message.queues
             key = self._store.key_of(message.stream)
@@ -183,12 +203,8 @@ class Outgoing:
         self.intend(through(group.republish_to, group.queue, key), [(group.first_id, group.last_id)])
 
     def send(self) -> None:
-        """Send what there is room for on the way, and give up what has lost its destination."""
-        now_ms = self._context.monotonic_ms
-        for actor, peer in list(self._peers.items()):
-            if peer.gone_ms is not None and peer.gone_ms <= now_ms:
-                self._give_up(actor, peer)
-                continue
+        """Send what there is room for on the way."""
+        for peer in self._peers.values():
             for key in peer.keys:
                 outbox = self._store.outboxes[key]
                 if not outbox.has_unsent:
@@ -231,9 +247,12 @@ class Outgoing:
         raw = msgspec.Raw(messages.encode(headers))
         return msgspec.structs.replace(batch, exchange=exchange, routing_key=key, headers=raw)
 
-    def _give_up(self, actor: str, peer: Peer) -> None:
+    def _give_up(self, actor: str) -> None:
         """Whatever a deleted queue may have taken is gone with it, so the letters are here and nowhere else."""
-        del self._peers[actor]
+        self.gone(actor)
+        peer = self._peers.pop(actor, None)
+        if peer is None:
+            return
         self._context.disconnect(peer.link)
         for key in peer.keys:
             self._rest(self._store.outboxes[key].intents(), f"there is no {peer.text}")

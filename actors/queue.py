@@ -61,6 +61,7 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
 
 PEEK_MESSAGES_MAX: Final = 1_000
+REGISTRY: Final = "registry"
 DISK_LOOK_MS: Final = 1_000
 
 
@@ -83,7 +84,6 @@ class QueueActor:
         self._context = context
         self._spec = spec
         self._limits = limits
-        self._memory_bytes_max = limits.memory_bytes_max
         self._state = QueueState(spec)
         self._sessions: dict[int, Link] = {}
         self._congested: set[int] = set()
@@ -106,8 +106,8 @@ class QueueActor:
         for records in self._context.journal.replay_chunks():
             for record in records:
                 replay.record(record.position, record.kind, record.payload)
-            if self._state.bytes_in_memory > self._memory_bytes_max:
-                self._state.shed(self._memory_bytes_max)
+            if self._state.storage.bytes_in_memory > self._limits.memory_bytes_max:
+                self._state.storage.shed(self._limits.memory_bytes_max)
         replay.finish()
 
     @property
@@ -128,8 +128,15 @@ class QueueActor:
             self._request(link, message)
 
     def link_opened(self, link: Link) -> None:
-        if not link.is_opener:
-            self._sessions[link.session] = link
+        if link.is_opener:
+            return
+        self._sessions[link.session] = link
+        if link.client_name == REGISTRY and self._state.reopen():
+            # A registry that had begun to delete this queue died before it journaled the deletion. Its consumers
+            # were told already, so they are gone; not sooner, or what was confirmed meanwhile might go with it.
+            for session, consumer in self._state.consumer_keys():
+                self._state.remove_consumer(session, consumer)
+            self._had_consumer = True
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
         if self._departures.owns(link):
@@ -168,8 +175,8 @@ class QueueActor:
             self._watch_use(self._registry)
         if self._spec.durable:
             if self._context.journal.segment_is_full:
-                rotate(self._context.journal, self._state, lambda entry: self._bytes_of(entry)[1])
-            self._state.shed(self._memory_bytes_max)
+                rotate(self._context.journal, self._state.storage, self._raw_of)
+            self._state.storage.shed(self._limits.memory_bytes_max)
 
     # ---- messages in ----
 
@@ -180,7 +187,7 @@ class QueueActor:
             raise ProtocolViolation("a Restore carries no Batch")
         check_batch(batch, self._context.limits)
         last_seq = batch.first_seq + batch.count - 1
-        admission = self._state.admission(batch.stream, message.floor, batch.first_seq, last_seq)
+        admission = self._state.storage.admission(batch.stream, message.floor, batch.first_seq, last_seq)
         result: StoreResult | None = None
         if admission is Admission.GAP:
             text = f"numbers before {batch.first_seq} are missing"
@@ -192,7 +199,11 @@ class QueueActor:
 
     def _store(self, link: Link, batch: Batch, raw: msgspec.Raw) -> StoreResult | None:
         try:
-            if self._is_disk_low and durability_of(batch) > Durability.MEMORY:
+            if (
+                self._is_disk_low
+                and durability_of(batch) > Durability.MEMORY
+                and not self._state.storage.has_seen(batch)
+            ):
                 minimum = self._limits.disk_free_bytes_min
                 raise DiskSpaceLow(f"the broker's disk has less than {minimum} bytes free; make room or consume")
             result = self._state.store(batch, memoryview(raw), self._now_ms)
@@ -216,7 +227,7 @@ class QueueActor:
             assert entry.raw is not None
             parts = encode_store(entry.first_offset, entry.raw)
             position = self._context.append(Kind.STORE, *parts, is_durable=durability == Durability.SYNC)
-            self._state.placed(entry.first_offset, position)
+            self._state.storage.placed(entry.first_offset, position)
             if expires_ms is not None:
                 record = ExpiresRecord(expires_ms, entry.first_offset, entry.last_offset)
                 self._context.append(Kind.EXPIRES, encode_expires(record), is_durable=False)
@@ -292,7 +303,7 @@ class QueueActor:
                 context.reply(link, request, state.look_after(first_offset, max(first_offset, last_offset)))
             case TakeBack(request):
                 context.reply(link, request, self._departures.take_back(message, self._now_ms))
-            case PrepareDelete(request, if_unused, if_empty):
+            case PrepareDelete(request, if_unused, if_empty) if link.client_name == REGISTRY:
                 count = state.prepare_delete(if_unused, if_empty)
                 self._cancel_consumers()
                 context.reply(link, request, count)
@@ -319,9 +330,11 @@ class QueueActor:
 
     def _dispatch(self) -> None:
         state = self._state
+        # A paused consumer is not in line: were it the only one, nobody but this would ever let it go on.
+        if self._congested or state.can_dispatch:
+            self._watch_congestion()
         if not state.can_dispatch:
             return
-        self._watch_congestion()
         deliveries = state.dispatch(self._now_ms)
         if deliveries:
             self._deliver(deliveries)
@@ -361,22 +374,27 @@ class QueueActor:
         return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(self._bytes_of_slice(part)))
 
     def _bytes_of_slice(self, part: Slice) -> Bytes:
-        batch, raw = self._bytes_of(part.entry)
-        if part.start or part.stop != part.entry.count:
-            return messages.encode(slice_batch(batch, part.start, part.stop))
+        entry = part.entry
+        raw = self._raw_of(entry)
+        if part.start or part.stop != entry.count:
+            return messages.encode(slice_batch(entry.batch or _decode(raw), part.start, part.stop))
         return raw
 
-    def _bytes_of(self, entry: StoredBatch) -> tuple[Batch, Bytes]:
-        """The batch, read back from the journal if it is not in memory."""
-        if entry.raw is None or entry.batch is None:
-            assert entry.position is not None, "only what is in the journal is ever dropped from memory"
-            record = self._context.journal.read(entry.position)
-            if record.kind == Kind.STORE:
-                _, raw = decode_store(record.payload)
-            else:
-                raw = decode_moved(record.payload).raw
-            batch = messages.decode(raw)
-            assert isinstance(batch, Batch)
-            self._state.restore(entry, batch, raw)
-            return batch, raw
-        return entry.batch, entry.raw
+    def _raw_of(self, entry: StoredBatch) -> Bytes:
+        """The batch's bytes, read back from the journal if they are not in memory."""
+        if entry.raw is not None:
+            return entry.raw
+        assert entry.position is not None, "only what is in the journal is ever dropped from memory"
+        record = self._context.journal.read(entry.position)
+        if record.kind == Kind.STORE:
+            _, raw = decode_store(record.payload)
+        else:
+            raw = decode_moved(record.payload).raw
+        self._state.storage.restore(entry, _decode(raw), raw)
+        return raw
+
+
+def _decode(raw: Bytes) -> Batch:
+    batch = messages.decode(raw)
+    assert isinstance(batch, Batch)
+    return batch

@@ -72,7 +72,7 @@ class Backlog:
             self._batches.insert(index, entry)
         self.live += entry.live
         self.body_bytes += entry.live_bytes
-        self.bytes_in_memory += entry.size
+        self.bytes_in_memory += entry.footprint
 
     def find(self, offset: int) -> StoredBatch:
         """The batch of a living offset."""
@@ -146,13 +146,13 @@ class Backlog:
                 break
             entry = held.popitem()[1]
             entry.batch = entry.raw = None
-            self.bytes_in_memory -= entry.size
+            self.bytes_in_memory -= entry.footprint
 
     def restore(self, entry: StoredBatch, batch: Batch, raw: Bytes) -> None:
         """The journal gave the bytes of a shed batch back. They count only while the batch lives."""
         if entry.raw is None and entry.live:
             self._restored[entry.first_offset] = entry
-            self.bytes_in_memory += entry.size
+            self.bytes_in_memory += entry.footprint
         entry.batch, entry.raw = batch, raw
 
     def _set_live(self, entry: StoredBatch, live: int) -> None:
@@ -166,7 +166,7 @@ class Backlog:
         # The entry keeps its bytes: a delivery that is settled as it leaves still refers to them.
         self._batches[index] = None
         if entry.raw is not None:
-            self.bytes_in_memory -= entry.size
+            self.bytes_in_memory -= entry.footprint
         if entry.position is not None:
             del self._placed[entry.position]
             if self._sheddable.pop(entry.first_offset, None) is None:

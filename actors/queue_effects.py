@@ -65,8 +65,8 @@ class Settlement(NamedTuple):
 
 def pairs_of(outcome: int, ranges: list[int]) -> list[tuple[int, int]]:
     """Flat ranges as pairs. Raises InvalidArgument for what is no outcome or no range."""
-    if outcome not in (Outcome.ACK, Outcome.NACK, Outcome.REJECT):
-        raise InvalidArgument(f"{outcome} is no way to settle: 0 is ack, 1 nack, 2 reject")
+    if outcome not in (Outcome.ACK, Outcome.NACK, Outcome.REJECT, Outcome.RELEASE):
+        raise InvalidArgument(f"{outcome} is no way to settle: 0 is ack, 1 nack, 2 reject, 3 release")
     if len(ranges) % 2:
         raise InvalidArgument(f"{len(ranges)} numbers are not pairs of a first and a last offset")
     pairs = list(zip(ranges[::2], ranges[1::2], strict=True))

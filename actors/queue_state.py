@@ -6,7 +6,8 @@ consumer, or gone), that first deliveries leave in the order of their offsets, t
 returns to its place, and that no cost is per message: all are per batch, per slice or per range. It must not
 know of clocks, sockets or files.
 
-What becomes of deliveries that fail is decided in `queue_failures.py`, bounds of time and room in `queue_bounds.py`.
+What becomes of deliveries that fail is decided in `queue_failures.py`, bounds of time and room in `queue_bounds.py`;
+what the journal must keep is asked of `queue_storage.py`.
 Priorities have their place: a second `ready` beside the first.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Iterable
 from typing import Final, final
 
 from posthouse.actors import queue_view
-from posthouse.actors.move import Admission, Intent, admission
+from posthouse.actors.move import Intent
 from posthouse.actors.offsets import merged
 from posthouse.actors.queue_bounds import Bounds
 from posthouse.actors.queue_consumers import AUTO_ACK_ROUND_MAX, GETTER, Consumer, Consumers
@@ -24,14 +25,16 @@ from posthouse.actors.queue_contents import Leave, QueueContents
 from posthouse.actors.queue_effects import Delivery, Settlement, StoreOutcome, StoreResult, pairs_of
 from posthouse.actors.queue_failures import Failures, Fate
 from posthouse.actors.queue_history import Failure
-from posthouse.actors.queue_records import Kind, Mark
-from posthouse.actors.queue_replay import QueueReplay, restated
-from posthouse.actors.stored_batch import Bytes, Slice, StoredBatch, stored
+from posthouse.actors.queue_records import Kind
+from posthouse.actors.queue_replay import QueueReplay
+from posthouse.actors.queue_storage import QueueStorage
+from posthouse.actors.stored_batch import Bytes, Slice, stored
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
 from posthouse.transport.errors import InvalidArgument, ResourceLocked, UnknownQueue
 from posthouse.transport.messages import Batch, ConsumerInfo, Outcome, QueueInfo, QueueSpec
 
+DISPATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 _RESENT: Final = StoreResult(StoreOutcome.RESENT)
 _DUPLICATE: Final = StoreResult(StoreOutcome.DUPLICATE)
 
@@ -44,7 +47,7 @@ class QueueState:
 
     __slots__ = (
         "_backlog", "_bounds", "_consumers", "_contents", "_is_closing", "_ready", "_spec", "failures", "outbox",
-        "replay",
+        "replay", "storage",
     )  # fmt: skip
 
     def __init__(self, spec: QueueSpec) -> None:
@@ -58,6 +61,7 @@ class QueueState:
         self._is_closing = False
         self.outbox = self._contents.outbox
         self.replay = QueueReplay(self._contents)
+        self.storage = QueueStorage(self._contents, self._consumers)
 
     # ---- messages come in ----
 
@@ -65,7 +69,7 @@ class QueueState:
         """Take a batch whose exact MessagePack is `raw`. Raises UnknownQueue, InvalidArgument.
 
         What its stream has already brought is answered as stored and not stored again. When STORED, the
-        caller journals `entry.raw` and reports its `placed`, or leaves both when the batch is not to be
+        caller journals `entry.raw` and tells `storage` where it is `placed`, or leaves both when the batch is not to be
         journaled.
         """
         self._refuse_when_closing()
@@ -140,10 +144,7 @@ class QueueState:
         gone = self._consumers.leave(session, consumer)
         if gone is None:
             return []
-        self._contents.expiries.returned()
-        for first, last, times in gone.unacked:
-            self._ready.put(first, last, times)
-        return merged((first, last) for first, last, _ in gone.unacked)
+        return self._put_back(gone.unacked)
 
     def remove_session(self, session: int, failure: Failure | None = None) -> Fate:
         """Close all that a session had. `failure`: it ended without a word, so what it held has failed once more."""
@@ -166,30 +167,33 @@ class QueueState:
         """Would `dispatch` return anything now? It would after a round that an auto-ack bound cut short."""
         return bool(self._ready.count and self._consumers.line and not self._is_closing)
 
-    def dispatch(self, now_ms: int = 0) -> list[Delivery]:
+    def dispatch(self, now_ms: int = 0, bytes_max: int = DISPATCH_BYTES_MAX) -> list[Delivery]:
         """Share what is ready among the consumers with credit; their turns go on from call to call.
 
         In each round a turn is one slice of at most an equal share of what is ready, within one stored
-        batch, at one attempt.
+        batch, at one attempt. It ends when about `bytes_max` of bodies are on their way, since all of them
+        are in memory at once; `can_dispatch` then says that there is more.
         """
         deliveries: list[Delivery] = []
         spent: list[Consumer] = []
         ready, line = self._ready, self._consumers.line
         if self._is_closing:
             return deliveries
-        while ready.count and line:
+        while ready.count and line and bytes_max > 0:
             share = -(-ready.count // len(line))
             for _ in range(len(line)):
                 consumer = line.popleft()
                 credit = consumer.credit
-                deliveries.append(self._deliver(consumer, share if share < credit else credit, consumer.auto_ack))
+                delivery = self._deliver(consumer, share if share < credit else credit, consumer.auto_ack)
+                deliveries.append(delivery)
+                bytes_max -= delivery.entry.body_bytes * delivery.count // delivery.entry.count
                 if consumer.credit:
                     line.append(consumer)
                 else:
                     consumer.in_line = False
                     if consumer.auto_ack:
                         spent.append(consumer)
-                if not ready.count:
+                if not ready.count or bytes_max <= 0:
                     break
         self._consumers.refill(spent)
         self._bounds.delivered(deliveries, now_ms)
@@ -218,8 +222,9 @@ class QueueState:
     ) -> Settlement:
         """Settle flat ranges, in any order. Only what this consumer holds counts. Raises InvalidArgument.
 
-        ACK takes messages out of the queue. NACK with `requeue` is a failed attempt, after which the retry policy
-        decides; REJECT, and NACK without `requeue`, ask for no other. `failure` says more about either.
+        ACK takes messages out of the queue. RELEASE returns them as if they had only been looked at. NACK with
+        `requeue` is a failed attempt, after which the retry policy decides; REJECT, and NACK without `requeue`, ask
+        for no other. `failure` says more about either.
         """
         pairs = pairs_of(outcome, ranges)
         holder = self._consumers.find(session, consumer)
@@ -232,6 +237,8 @@ class QueueState:
         count = sum(last - first + 1 for first, last, _ in pieces)
         if holder is not None and count:
             self._consumers.regain(holder, count)
+        if outcome == Outcome.RELEASE:
+            return Settlement([], asked - count, Fate(self._put_back(pieces), [], [], []))
         if outcome != Outcome.ACK:
             is_final = outcome == Outcome.REJECT or not requeue
             how = "reject" if is_final else "nack"
@@ -300,6 +307,11 @@ class QueueState:
         self._is_closing = True
         return self._backlog.live
 
+    def reopen(self) -> bool:
+        """Whoever asked for `prepare_delete` died before it went on: take work again. True if that was so."""
+        was_closing, self._is_closing = self._is_closing, False
+        return was_closing
+
     def info(self) -> QueueInfo:
         """The counts. `state` and `journal_bytes` are the shell's to fill in."""
         return queue_view.queue_info(self._spec, self._contents, self._consumers)
@@ -311,51 +323,6 @@ class QueueState:
     def consumers(self) -> list[ConsumerInfo]:
         """Every consumer, oldest first."""
         return queue_view.consumer_infos(self._spec.name, self._consumers)
-
-    # ---- the journal and the memory ----
-
-    @property
-    def bytes_in_memory(self) -> int:
-        """Bytes of the batches that are in memory."""
-        return self._backlog.bytes_in_memory
-
-    def mark(self) -> Mark:
-        """What the head of a new journal segment must say."""
-        return self._contents.mark()
-
-    def placed(self, first_offset: int, position: int) -> None:
-        """The journal holds this batch at `position`, for the first time or moved. It may be gone by now."""
-        entry = self._backlog.get(first_offset)
-        if entry is not None:
-            self._backlog.place(entry, position)
-
-    def lowest_position(self) -> int | None:
-        """The lowest journal position still needed; None when no living message is in the journal."""
-        return self._backlog.lowest_position()
-
-    def entries_below(self, position: int) -> list[StoredBatch]:
-        """Living batches that pin the journal below `position`: write them as MOVED, then say `placed`."""
-        return self._backlog.placed_below(position)
-
-    def live_ranges(self, entry: StoredBatch) -> list[int]:
-        """What lives of a batch, for its MOVED record: flat, first, last, times delivered, …"""
-        return queue_view.live_ranges(self._contents, self._consumers, entry)
-
-    def shed(self, limit_bytes: int) -> None:
-        """Drop bytes that the journal can give back, furthest from delivery first, down to `limit_bytes`."""
-        self._backlog.shed(limit_bytes)
-
-    def restated(self, first: int, last: int) -> list[tuple[Kind, bytes]]:
-        """The records that say behind a MOVED one what waits, expires, leaves and has failed in it."""
-        return restated(self._contents, first, last)
-
-    def admission(self, stream: int, floor: int, first_seq: int, last_seq: int) -> Admission:
-        """May numbers of a stream of moves come in?"""
-        return admission(self._contents.streams.last(stream), floor, first_seq, last_seq)
-
-    def restore(self, entry: StoredBatch, batch: Batch, raw: Bytes) -> None:
-        """The journal gave back what `shed` had dropped."""
-        self._backlog.restore(entry, batch, raw)
 
     # ---- inside ----
 
@@ -379,6 +346,15 @@ class QueueState:
             consumer.unacked.put(first, last, times + 1)
         start = first - entry.first_offset
         return Delivery(consumer.session, consumer.consumer, first, count, times + 1, entry, start, auto_ack)
+
+    def _put_back(self, pieces: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:
+        """Nobody handled these: they are ready again, in their place."""
+        self._contents.expiries.returned()
+        put_back: list[tuple[int, int]] = []
+        for first, last, times in pieces:
+            self._ready.put(first, last, times)
+            put_back.append((first, last))
+        return merged(sorted(put_back))
 
     def _fail(self, pieces: Iterable[tuple[int, int, int]], failure: Failure, *, is_final: bool) -> Fate:
         fate = self.failures.failed(pieces, failure, is_final=is_final)

@@ -23,7 +23,9 @@ from posthouse.transport import messages
 from posthouse.transport.errors import (
     ActorDown,
     ProtocolViolation,
+    Refused,
     ResourceLocked,
+    Unavailable,
     UnknownBinding,
     UnknownExchange,
     UnknownQueue,
@@ -159,16 +161,19 @@ class RegistryActor:
                 self._exchanges[link] = link.client_name
                 self._push(link, self.topology.snapshot())
             case QueueUnused(name, serial):
-                if name in self.topology.queues and self.topology.queues[name].serial == serial:
+                queue = self.topology.queues.get(name)
+                if queue is not None and queue.serial == serial and queue.auto_delete:
                     self._delete_queue(None, DeleteQueue(0, name, if_unused=True))
-            case Reply(request) | Failed(request):
+            case Reply(request) | Failed(request) if link.is_opener:
                 self._queue_answered(request, message)
             case _:
                 if not self._queries.receive(link, message):
                     raise ProtocolViolation(f"a registry does not understand {type(message).__name__}")
 
     def link_opened(self, link: Link) -> None:
-        if not link.is_opener and link.client_id:
+        if link.is_opener:
+            self._delete_again(link.target)
+        elif link.client_id:
             self._owners[link] = link.client_id
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
@@ -331,9 +336,7 @@ class RegistryActor:
             self._context.send(link, Failed(message.request, answer.code, answer.text))
 
     def _deleted(self, link: Link | None, message: DeleteQueue, count: int) -> None:
-        spec = self.topology.queues.get(message.name)
-        if spec is None:
-            return
+        spec = self.topology.queues[message.name]
         change = self.topology.delete_queue(message.name)
         self._commit(Operation(None, 0, None), change)
         operation = Operation(link, message.request, count, version=self.topology.version)
@@ -341,6 +344,20 @@ class RegistryActor:
         self._context.disconnect(self._queue_links.pop(message.name))
         self._stopping[self._order(control.StopChild, actor)] = (operation, spec)
         self._gone(actor)
+        self._delete_again(actor)
+
+    def _delete_again(self, actor: str) -> None:
+        """The queue is gone, or died before it answered: what else waits to delete it is begun again."""
+        waiting = [number for number, (message, _) in self._deleting.items() if actor_of_queue(message.name) == actor]
+        for message, link in [self._deleting.pop(number) for number in waiting]:
+            try:
+                if link is not None:
+                    self._remove(link, message)
+                elif message.name in self.topology.queues:
+                    self._delete_queue(None, message)
+            except (Refused, Unavailable) as error:
+                assert link is not None, "the broker itself never asks what can be refused"
+                self._context.refuse(link, message.request, error)
 
     def _stop_strangers(self, nodes: list[control.NodeInfo]) -> None:
         """A crash between journaling a deletion and stopping the actor leaves one that nobody names any more."""
@@ -364,6 +381,8 @@ class RegistryActor:
         if actor not in self.directory.actors:
             return
         self.directory.actors[actor] = where
+        if where.state == "quarantined":
+            self._delete_again(actor)
         for link in self.directory.watchers.get(actor, ()):
             self._tell(link, actor, where)
 

@@ -60,6 +60,8 @@ class Gathering:
     link: Link
     request: int
     wants_consumers: bool
+    key: str = ""
+    """Of the timer after which nobody is waited for any longer."""
     missing: dict[int, str] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ class Queries:
         self._registry = registry
         self._last = FIRST_QUERY
         self._gatherings: dict[int, Gathering] = {}
+        self._timed: dict[str, Gathering] = {}
         self._trees: dict[int, tuple[Link, int]] = {}
 
     def receive(self, link: Link, message: Message) -> bool:
@@ -108,7 +111,7 @@ class Queries:
 
     def wake(self, key: str) -> None:
         """Time is up for a question."""
-        gathering = self._gatherings.get(int(key))
+        gathering = self._timed.get(key)
         if gathering is not None:
             self._finish(gathering)
 
@@ -134,14 +137,16 @@ class Queries:
             question = QueueConsumers if gathering.wants_consumers else QueueStatus
             self._context.send(self._registry.queue_link(name), question(self._last))
         if gathering.missing:
-            key = str(self._last)
-            self._context.set_timer(key, self._context.monotonic_ms + QUERY_LIMIT_MS)
+            gathering.key = str(self._last)
+            self._timed[gathering.key] = gathering
+            self._context.set_timer(gathering.key, self._context.monotonic_ms + QUERY_LIMIT_MS)
         else:
             self._finish(gathering)
 
     def _finish(self, gathering: Gathering) -> None:
+        self._timed.pop(gathering.key, None)
         for request in gathering.missing:
-            self._gatherings.pop(request, None)
+            del self._gatherings[request]
         names = sorted(self._registry.topology.queues)
         if gathering.wants_consumers:
             consumers = [info for name in names for info in gathering.answers.get(name, [])]

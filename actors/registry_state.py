@@ -60,8 +60,10 @@ class Directory:
         self.watchers.setdefault(actor, {})[link] = None
 
     def forget_link(self, link: Link) -> None:
-        for links in self.watchers.values():
+        for actor, links in list(self.watchers.items()):
             links.pop(link, None)
+            if not links:
+                del self.watchers[actor]
 
 
 @final

@@ -70,8 +70,10 @@ def delay_ms(policy: RetrySpec, attempt: int, chance: float) -> int:
         full = float(policy.first_delay_ms) * attempt
     else:
         # Beyond the longest delay the power only grows, and would overflow for a patient policy.
+        if not policy.first_delay_ms:
+            return 0
         steps = attempt - 1
-        if policy.factor > 1.0 and policy.first_delay_ms:
+        if policy.factor > 1.0:
             steps = min(steps, math.ceil(math.log(policy.max_delay_ms / policy.first_delay_ms, policy.factor)) + 1)
         full = policy.first_delay_ms * policy.factor**steps
     longest = min(full, float(policy.max_delay_ms))

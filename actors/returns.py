@@ -64,6 +64,7 @@ class Returns:
         self._undos: list[tuple[Job, Link, UndoRedrive]] = []
         self._is_looking = False
         outgoing.ended = self._ended
+        outgoing.gone = self._gone
         outgoing.request_of = self._request_of
 
     # ---- life ----
@@ -177,16 +178,26 @@ class Returns:
     def noticed(self, message: control.FromSupervisor) -> None:
         if not isinstance(message, control.Up | control.Down):
             return
-        down = message if isinstance(message, control.Down) else None
-        if down is not None and down.state == "restarting":
-            return
-        taken = [one for one in self._waiting if one[0] == message.id]
-        self._waiting = [one for one in self._waiting if one[0] != message.id]
-        for _, link, asked in taken:
-            if down is None:
+        if isinstance(message, control.Up):
+            for link, asked in self._take_waiting(message.id):
                 self._begin(link, asked)
-            else:
-                self._context.refuse(link, asked.request, _no_destination(asked, down))
+        elif message.state == "quarantined":
+            for link, asked in self._take_waiting(message.id):
+                what = f"queue {asked.to!r}" if asked.to is not None else f"exchange {asked.to_exchange!r}"
+                self._context.refuse(link, asked.request, ActorDown(f"{what} is quarantined: {message.reason}"))
+
+    def _gone(self, actor: str) -> None:
+        """The registry says that it does not exist."""
+        for link, asked in self._take_waiting(actor):
+            error: Exception = UnknownExchange(f"there is no exchange {asked.to_exchange!r}; declare it first")
+            if asked.to is not None:
+                error = UnknownQueue(f"there is no queue {asked.to!r}; declare it first")
+            self._context.refuse(link, asked.request, error)
+
+    def _take_waiting(self, actor: str) -> list[tuple[Link, Redrive]]:
+        taken = [one[1:] for one in self._waiting if one[0] == actor]
+        self._waiting = [one for one in self._waiting if one[0] != actor]
+        return taken
 
     def died_again(self, stream: int, first_seq: int, count: int) -> None:
         """Letters came in that the store had sent under these numbers. They may be canaries."""
@@ -340,15 +351,6 @@ def _destination(asked: Redrive, group: Group) -> Destination:
     if asked.to_exchange is not None:
         return through(asked.to_exchange, group.queue, group.routing_key)
     return Destination(asked.to or group.queue)
-
-
-def _no_destination(asked: Redrive, message: control.Down) -> Exception:
-    what = f"queue {asked.to!r}" if asked.to is not None else f"exchange {asked.to_exchange!r}"
-    if message.state == "quarantined":
-        return ActorDown(f"{what} is quarantined: {message.reason}")
-    if asked.to is not None:
-        return UnknownQueue(f"there is no {what}; declare it first")
-    return UnknownExchange(f"there is no {what}; declare it first")
 
 
 def _shared(batch: Batch) -> tuple[Any, ...]:

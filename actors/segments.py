@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from posthouse.actors.queue_records import Kind, encode_mark, encode_moved
-from posthouse.actors.queue_state import QueueState
+from posthouse.actors.queue_storage import QueueStorage
 from posthouse.actors.stored_batch import Bytes, StoredBatch
 from posthouse.supervisor.journal import Journal
 
@@ -21,28 +21,28 @@ COMPACT_RATIO: Final = 4
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
-def rotate(journal: Journal, state: QueueState, bytes_of: Callable[[StoredBatch], Bytes]) -> None:
+def rotate(journal: Journal, storage: QueueStorage, bytes_of: Callable[[StoredBatch], Bytes]) -> None:
     """Begin a new segment; let go of those that nothing needs, and copy forward what pins an old one."""
     journal.commit()
-    journal.rotate([(Kind.MARK, encode_mark(state.mark()))])
-    _trim(journal, state)
+    journal.rotate([(Kind.MARK, encode_mark(storage.mark()))])
+    _trim(journal, storage)
     size = journal.stats().bytes
-    if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * state.info().bytes:
+    if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * storage.body_bytes:
         span = journal.next_position - journal.first_position
         moved = 0
-        for entry in state.entries_below(journal.first_position + span // 4):
-            parts = encode_moved(entry.first_offset, state.live_ranges(entry), bytes_of(entry))
-            state.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
-            for kind, payload in state.restated(entry.first_offset, entry.last_offset):
+        for entry in storage.entries_below(journal.first_position + span // 4):
+            parts = encode_moved(entry.first_offset, storage.live_ranges(entry), bytes_of(entry))
+            storage.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
+            for kind, payload in storage.restated(entry.first_offset, entry.last_offset):
                 journal.append(kind, payload)
             moved += entry.size
             if moved > MOVE_BYTES_MAX:
                 break
         # What was copied must be safe before the original goes.
         journal.commit()
-        _trim(journal, state)
+        _trim(journal, storage)
 
 
-def _trim(journal: Journal, state: QueueState) -> None:
-    lowest = state.lowest_position()
+def _trim(journal: Journal, storage: QueueStorage) -> None:
+    lowest = storage.lowest_position()
     journal.trim(journal.next_position if lowest is None else lowest)

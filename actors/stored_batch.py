@@ -6,7 +6,7 @@ encoded again: a whole batch is delivered and journaled as it came.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 import msgspec
 
@@ -14,14 +14,19 @@ from posthouse.transport.messages import Batch
 
 Bytes: TypeAlias = bytes | memoryview
 
+FOOTPRINT_BYTES: Final = 512
+SLICEABLE_FOOTPRINT_BYTES: Final = 1_280
+"""Measured with a hundred thousand batches of each kind."""
+
 
 @final
 class StoredBatch(msgspec.Struct, eq=False, gc=False):
     """Messages `first_offset … last_offset`; message i of the batch has offset `first_offset + i`.
 
-    `batch` and `raw` (its exact MessagePack) are both None when the bytes are only in the journal; `size` is
-    the length of `raw`. `position` is the journal's, None when the batch is in no journal. `live` of its
-    messages are not settled; `live_bytes` is their share of `body_bytes`, exact when all bodies have the
+    `raw` is its exact MessagePack, None when the bytes are only in the journal; `size` is its length. `batch` is its
+    decoded form, kept for what may be sliced: of a single message it would be several times the bytes, and decoding
+    those again costs a quarter of a microsecond. `position` is the journal's, None when the batch is in no journal.
+    `live` of its messages are not settled; `live_bytes` is their share of `body_bytes`, exact when all bodies have the
     same length.
     """
 
@@ -36,12 +41,18 @@ class StoredBatch(msgspec.Struct, eq=False, gc=False):
     live_bytes: int
     position: int | None = None
 
+    @property
+    def footprint(self) -> int:
+        """What it costs in memory, about: its bytes and the objects around them."""
+        return self.size + (FOOTPRINT_BYTES if self.count == 1 else SLICEABLE_FOOTPRINT_BYTES)
+
 
 def stored(first_offset: int, batch: Batch, raw: Bytes) -> StoredBatch:
     """A batch that has just got its offsets; all of it lives."""
     count, body_bytes = batch.count, batch.bodies.nbytes
     last_offset = first_offset + count - 1
-    return StoredBatch(first_offset, last_offset, count, batch, raw, len(raw), body_bytes, count, body_bytes)
+    kept = batch if count > 1 else None
+    return StoredBatch(first_offset, last_offset, count, kept, raw, len(raw), body_bytes, count, body_bytes)
 
 
 @final

@@ -14,17 +14,20 @@ from benchmarks.report import Result
 
 QUEUE: Final = "alone-together"
 BODY_BYTES: Final = 100
+UNITS: Final = {"publish_alone": "threads", "publish_in_tasks": "tasks"}
 TIMEOUT_S: Final = 120.0
+CASES: Final = (("publish_alone", 1, 1), ("publish_alone", 5, 10), ("publish_in_tasks", 1, 50))
+"""Role, programs, publishers in each: a connection per publisher, or one for all."""
 
 
 def run(is_quick: bool) -> Result:
     rows, details = [], {}
-    for processes, threads in ((1, 1), (5, 10)):
+    for role, processes, threads in CASES:
         with running_broker() as bench:
             bench.broker.declare_queue(QUEUE)
             clients = [
                 Client(
-                    "publish_alone",
+                    role,
                     data=bench.data,
                     key=QUEUE,
                     threads=threads,
@@ -46,14 +49,14 @@ def run(is_quick: bool) -> Result:
         broker_cpu_s = sum(sampler.cpu_s.values())
         rows.append(
             (
-                f"{processes * threads} in {processes} processes",
+                f"{processes * threads} {UNITS[role]} in {processes} processes",
                 f"{published / seconds:,.0f}",
                 f"{processes * threads * seconds / published * 1000:.2f}",
                 f"{client_cpu_s / published * 1e6:,.0f}",
                 f"{broker_cpu_s / published * 1e6:,.0f}",
             )
         )
-        details[f"{processes * threads}"] = {
+        details[f"{role} {processes * threads}"] = {
             "messages_per_s": published / seconds,
             "client_cpu_us": client_cpu_s / published * 1e6,
             "broker_cpu_us": {name: value / published * 1e6 for name, value in sampler.cpu_s.items()},

@@ -7,6 +7,7 @@ which the message was due.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import posthouse
+from posthouse import aio
 
 TIMEOUT_S: Final = 120.0
 IDLE_S: Final = 20.0
@@ -170,6 +172,28 @@ def publish_alone(data: str, key: str, threads: int, seconds: float, size: int) 
     return {"published": sum(counts), "seconds": time.monotonic() - began}
 
 
+def publish_in_tasks(data: str, key: str, threads: int, seconds: float, size: int) -> dict[str, Any]:
+    """The same as tasks of one asyncio program, over one connection: what meets on it travels together."""
+    return asyncio.run(_publish_in_tasks(data, key, threads, seconds, b"x" * size))
+
+
+async def _publish_in_tasks(data: str, key: str, tasks: int, seconds: float, body: bytes) -> dict[str, Any]:
+    published = 0
+    async with aio.connect(data=data, timeout_s=TIMEOUT_S) as broker:
+        await asyncio.gather(*(broker.publish("", body, routing_key=key) for _ in range(tasks)))
+        _ready()
+        began = time.monotonic()
+
+        async def work() -> None:
+            nonlocal published
+            while time.monotonic() < began + seconds:
+                await broker.publish("", body, routing_key=key)
+                published += 1
+
+        await asyncio.gather(*(work() for _ in range(tasks)))
+    return {"published": published, "seconds": time.monotonic() - began}
+
+
 ROLES: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     role.__name__: role
     for role in (
@@ -180,6 +204,7 @@ ROLES: Final[dict[str, Callable[..., dict[str, Any]]]] = {
         publish_on_schedule,
         receive_on_schedule,
         publish_alone,
+        publish_in_tasks,
     )
 }
 

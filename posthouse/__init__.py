@@ -7,13 +7,14 @@
         broker.publish("", b"world", routing_key="hello")
         print(broker.get("hello").body)
 
-`client` holds the blocking client, `errors` every error, `serve` the broker, `cli` the command line.
+`client` holds the blocking client, `aio` its asyncio twin, `errors` every error, `serve` the broker, `cli` the command
+line.
 """
 
-from posthouse import errors
+from posthouse import aio, errors
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
-from posthouse.dead_letters import DeadLetter
+from posthouse.dead_letter_requests import DeadLetter
 from posthouse.errors import PosthouseError
 from posthouse.message import Message
 from posthouse.publisher import Publisher
@@ -31,6 +32,7 @@ __all__ = [
     "PublishReceipt",
     "Publisher",
     "Retry",
+    "aio",
     "connect",
     "errors",
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from posthouse.transport.errors import InvalidArgument
+
+PORT_MAX: Final = 65_535
 
 
 @final
@@ -27,7 +29,8 @@ def parse_address(text: str | None, default_directory: str) -> Address:
     if not text:
         return Address(directory=default_directory)
     scheme, separator, rest = text.partition("://")
-    if separator and scheme == "tcp" and rest.rpartition(":")[2].isdigit():
+    host, _, port = rest.rpartition(":")
+    if scheme == "tcp" and host and port.isascii() and port.isdigit() and 1 <= int(port) <= PORT_MAX:
         return Address(door=text)
     if separator and scheme == "ipc" and rest:
         return Address(directory=rest)

@@ -35,6 +35,11 @@ def path_of(directory: str) -> str:
     return direct if os.path.exists(direct) else os.path.join(directory, "run", NAME)
 
 
+def exists(directory: str) -> bool:
+    """A broker runs there, or died without taking its leave."""
+    return os.path.exists(path_of(directory))
+
+
 def read(directory: str) -> BrokerFile:
     """Raises BrokerNotRunning when there is none, or when the process it names is gone."""
     path = path_of(directory)

@@ -28,7 +28,7 @@ from posthouse.cli_output import (
 )
 from posthouse.cli_values import HEADER_HELP, parse_duration_s, parse_headers
 from posthouse.client import Broker
-from posthouse.dead_letters import REASONS, DeadLetter
+from posthouse.dead_letter_requests import REASONS, DeadLetter
 from posthouse.transport.messages_dead import RedriveInfo
 
 EMPTY: Final = "There are no such dead letters."

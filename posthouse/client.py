@@ -13,38 +13,22 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, final
 
-import msgspec
-
+from posthouse import requests
 from posthouse.address import parse_address
-from posthouse.arguments import check_count, check_seconds
+from posthouse.arguments import check_seconds
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
 from posthouse.dead_letters import DeadLetters
 from posthouse.message import Message
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
-from posthouse.queue_policies import queue_policies
 from posthouse.receipt import PublishReceipt
-from posthouse.session import REGISTRY, Call, result_of
+from posthouse.requests import Answer, Request
+from posthouse.status import make_status
 from posthouse.stream import Stream
-from posthouse.transport import messages
-from posthouse.transport.errors import (
-    BrokerNotRunning,
-    InvalidArgument,
-    OutcomeUnknown,
-    Refused,
-    from_wire,
-)
+from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, from_wire
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.limits import PREFETCH_MAX
-from posthouse.transport.messages import (
-    BindingSpec,
-    ConsumerInfo,
-    Deliver,
-    ExchangeSpec,
-    QueueInfo,
-    QueueSpec,
-)
-from posthouse.transport.names import actor_of_queue, check_headers, check_name, check_routing_key
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump
 
 
@@ -52,15 +36,17 @@ def connect(address: str | None = None, *, timeout_s: float = 10.0, data: str | 
     """Connect to a broker: this user's on this machine, `tcp://host:port`, or `ipc:///data/directory`.
 
     `timeout_s` is the default deadline of every call, in seconds. `name` is shown in `posthouse consumers`.
-    Raises BrokerNotRunning when nobody answers in time, InvalidArgument for an address of another form.
+    Raises BrokerNotRunning when nobody answers in time, and at once where no broker has been since the last one was
+    stopped; InvalidArgument for an address of another form.
     """
     timeout_s = check_seconds("timeout_s", timeout_s)
     where = parse_address(address if data is None else f"ipc://{os.path.abspath(data)}", default_data_directory())
     pump = Pump(where, name or f"{socket.gethostname()}:{os.getpid()}")
     try:
         with pump.lock:
-            pump.look_for_broker()
+            pump.look_first()
             if not pump.wait_until(lambda: pump.is_connected, time.monotonic() + timeout_s):
+                pump.look_for_broker()
                 raise BrokerNotRunning(f"no broker answered at {where} within {timeout_s} s")
     except BaseException:
         pump.close()
@@ -77,7 +63,7 @@ class Broker:
         self._session = pump.session
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
-        self.dead_letters = DeadLetters(self._ask_actor, self._pause, timeout_s)
+        self.dead_letters = DeadLetters(self._ask, self._pause)
 
     # ---- topology ----
 
@@ -97,18 +83,17 @@ class Broker:
         `kind`: direct, topic, fanout or headers. `unrouted`: what happens to messages no queue wants: `return`
         (refused with Unroutable, the default), `drop` (counted), or `alternate` (handed to the exchange `alternate`).
         """
-        if unrouted is None:
-            unrouted = "alternate" if alternate is not None else "return"
-        spec = ExchangeSpec(
-            name=check_name("exchange", name),
-            kind=kind,
-            durable=durable,
-            auto_delete=auto_delete,
-            internal=internal,
-            alternate=alternate,
-            unrouted=unrouted,
+        self._ask(
+            requests.declare_exchange(
+                name,
+                kind,
+                durable=durable,
+                auto_delete=auto_delete,
+                internal=internal,
+                alternate=alternate,
+                unrouted=unrouted,
+            )
         )
-        self._ask(lambda number: messages.DeclareExchange(number, spec))
 
     def declare_queue(
         self,
@@ -126,102 +111,83 @@ class Broker:
         max_length, max_bytes, overflow ("drop-head", "reject-publish", "dead-letter").
         Raises PreconditionFailed naming what differs, ResourceLocked for somebody else's exclusive queue.
         """
-        if name != "":
-            check_name("queue", name)
-        spec = QueueSpec(
-            name=name,
-            durable=durable and not exclusive,
-            exclusive=exclusive,
-            auto_delete=auto_delete,
-            single_active_consumer=single_active_consumer,
-            **queue_policies(policies),
+        made = self._ask(
+            requests.declare_queue(
+                name,
+                policies,
+                durable=durable,
+                exclusive=exclusive,
+                auto_delete=auto_delete,
+                single_active_consumer=single_active_consumer,
+            )
         )
-        made: str = self._ask(lambda number: messages.DeclareQueue(number, spec), str)
         return self.queue_info(made)
 
     def bind(self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None) -> None:
         """Route from an exchange to a queue. In force for every publish that starts after it returns."""
-        binding = self._binding(exchange, queue, key, arguments, to_exchange=False)
-        self._ask(lambda number: messages.Bind(number, binding))
+        self._ask(requests.bind(exchange, queue, key, arguments, to_exchange=False))
 
     def bind_exchange(
         self, source: str, destination: str, key: str = "", *, arguments: dict[str, Any] | None = None
     ) -> None:
         """Route from an exchange to another."""
-        binding = self._binding(source, destination, key, arguments, to_exchange=True)
-        self._ask(lambda number: messages.Bind(number, binding))
+        self._ask(requests.bind(source, destination, key, arguments, to_exchange=True))
 
     def unbind(self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None) -> None:
         """Take back a `bind`. Raises UnknownBinding."""
-        binding = self._binding(exchange, queue, key, arguments, to_exchange=False)
-        self._ask(lambda number: messages.Unbind(number, binding), is_removal=True)
+        self._ask(requests.unbind(exchange, queue, key, arguments, to_exchange=False))
 
     def unbind_exchange(
         self, source: str, destination: str, key: str = "", *, arguments: dict[str, Any] | None = None
     ) -> None:
         """Take back a `bind_exchange`. Raises UnknownBinding."""
-        binding = self._binding(source, destination, key, arguments, to_exchange=True)
-        self._ask(lambda number: messages.Unbind(number, binding), is_removal=True)
+        self._ask(requests.unbind(source, destination, key, arguments, to_exchange=True))
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
         """Remove an exchange and its bindings. Raises UnknownExchange, PreconditionFailed."""
-        check_name("exchange", name)
-        self._ask(lambda number: messages.DeleteExchange(number, name, if_unused), is_removal=True)
+        self._ask(requests.delete_exchange(name, if_unused))
 
     def delete_queue(self, name: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
         """Remove a queue, its bindings and its messages; returns how many. Raises UnknownQueue, PreconditionFailed."""
-        check_name("queue", name)
-        removed = self._ask(
-            lambda number: messages.DeleteQueue(number, name, if_unused, if_empty), int | None, is_removal=True
-        )
-        return removed or 0
+        return self._ask(requests.delete_queue(name, if_unused, if_empty)) or 0
 
     def purge_queue(self, name: str) -> int:
         """Remove what is ready; returns how many messages. What consumers hold stays."""
-        return int(self._ask_queue(name, messages.Purge, int))
+        return self._ask(requests.purge_queue(name))
 
     # ---- looking ----
 
     def queue_info(self, name: str) -> QueueInfo:
         """The state of one queue, from the queue itself. Raises UnknownQueue."""
-        found: QueueInfo = self._ask_queue(name, messages.QueueStatus, QueueInfo)
-        return found
+        return self._ask(requests.queue_info(name))
 
     def queues(self) -> list[QueueInfo]:
         """All queues, by name."""
-        return list(self._ask(messages.ListQueues, list[QueueInfo]))
+        return self._ask(requests.queues())
 
     def exchanges(self) -> list[ExchangeSpec]:
         """All exchanges, by name, the default exchange "" first."""
-        return list(self._ask(messages.ListExchanges, list[ExchangeSpec]))
+        return self._ask(requests.exchanges())
 
     def bindings(self) -> list[BindingSpec]:
         """All bindings."""
-        return list(self._ask(messages.ListBindings, list[BindingSpec]))
+        return self._ask(requests.bindings())
 
     def consumers(self) -> list[ConsumerInfo]:
         """All consumers of all queues."""
-        return list(self._ask(messages.ListConsumers, list[ConsumerInfo]))
+        return self._ask(requests.consumers())
 
     def tree(self) -> list[dict[str, Any]]:
         """The supervision tree: one entry per actor with pid, generation, restarts, memory."""
-        return list(self._ask(messages.DescribeTree, list[dict[str, Any]]))
+        return self._ask(requests.tree())
 
     def explain(self, exchange: str, *, routing_key: str = "", headers: dict[str, Any] | None = None) -> Explanation:
         """Where a message would go, and why; publishes nothing."""
-        check_name("exchange", exchange, may_be_empty=True)
-        check_routing_key(routing_key)
-        checked = check_headers(headers)
-        found: Explanation = self._ask(
-            lambda number: messages.Explain(number, exchange, routing_key, checked), Explanation
-        )
-        return found
+        return self._ask(requests.explain(exchange, routing_key, headers))
 
     def status(self) -> dict[str, Any]:
         """The broker at a glance; `healthy` is False when an actor is not up."""
-        from posthouse.status import gather_status
-
-        return gather_status(self, self._pump.address)
+        return make_status(self._pump.address, self.tree(), self.queues(), self.exchanges())
 
     # ---- publishing ----
 
@@ -276,31 +242,22 @@ class Broker:
 
         Raises UnknownQueue, ResourceLocked.
         """
-        check_name("queue", queue)
-        check_count("prefetch", prefetch, 1, PREFETCH_MAX)
+        requests.check_consume(queue, prefetch, auto_ack, exclusive)
         with self._pump.lock:
             subscription, opened = self._session.subscribe(queue, prefetch, auto_ack=auto_ack, exclusive=exclusive)
         return Consumer(self._pump, subscription, opened, self._timeout_s)
 
     def get(self, queue: str, *, auto_ack: bool = False) -> Message | None:
         """One message, or None when nothing is ready."""
+        request = requests.get(queue, auto_ack)
         with self._pump.lock:
-            check_name("queue", queue)
             getter = self._session.getter(queue, auto_ack=auto_ack)
-            offset = self._ask_queue(queue, lambda number: messages.Get(number, auto_ack), int | None)
-            return None if offset is None else getter.ready.popleft()
+            offset = self._ask(request)
+            return None if offset is None else getter.take(offset)
 
     def peek(self, queue: str, count: int = 10) -> list[Message]:
         """Look at the first messages, ready or unacked; changes nothing."""
-        from posthouse.message import Slice
-
-        found = self._ask_queue(queue, lambda number: messages.Peek(number, count), list[Deliver])
-        shown: list[Message] = []
-        for delivery in found:
-            batch = messages.decode(delivery.batch)
-            assert isinstance(batch, messages.Batch)
-            shown += Slice(batch, delivery.first_offset, delivery.attempt, 0).messages(None)
-        return shown
+        return requests.shown(self._ask(requests.peek(queue, count)))
 
     # ---- life ----
 
@@ -333,51 +290,23 @@ class Broker:
             stream = self._streams[exchange] = self._session.stream(exchange)
         return stream
 
-    def _binding(
-        self, source: str, destination: str, key: str, arguments: dict[str, Any] | None, *, to_exchange: bool
-    ) -> BindingSpec:
-        return BindingSpec(
-            source=check_name("exchange", source, may_be_empty=True),
-            destination=check_name("exchange" if to_exchange else "queue", destination),
-            to_exchange=to_exchange,
-            key=check_routing_key(key),
-            arguments=check_headers(arguments),
-        )
-
-    def _ask(self, make: Callable[[int], Any], kind: Any = None, *, is_removal: bool = False) -> Any:
-        return self._finish(REGISTRY, make, kind, is_removal)
-
-    def _ask_queue(self, queue: str, make: Callable[[int], Any], kind: Any) -> Any:
-        check_name("queue", queue)
-        return self._finish(actor_of_queue(queue), make, kind, False)
-
-    def _ask_actor(self, actor: str, make: Callable[[int], Any], kind: Any) -> Any:
-        return self._finish(actor, make, kind, False)
-
     def _pause(self, duration_s: float) -> None:
         with self._pump.lock:
             self._pump.wait_until(lambda: False, time.monotonic() + duration_s)
 
-    def _finish(self, target: str, make: Callable[[int], Any], kind: Any, is_removal: bool) -> Any:
+    def _ask(self, request: Request[Answer]) -> Answer:
         with self._pump.lock:
             if self._pump.is_closed:
                 raise InvalidArgument("this connection is closed")
-            call: Call = self._session.call(target, make, is_removal=is_removal)
+            call = self._session.call(request.target, request.make, is_removal=request.is_removal)
             try:
                 self._wait(lambda: call.is_done, None)
             finally:
                 self._session.forget(call)
-        return result_of(call, kind)
+        return request.answer(call)
 
     def _wait(self, is_done: Callable[[], bool], timeout_s: float | None) -> None:
         limit_s = self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
         was_connected = self._pump.is_connected
         if not self._pump.wait_until(is_done, time.monotonic() + limit_s):
-            if not was_connected and not self._pump.is_connected:
-                raise BrokerNotRunning(f"no broker answered at {self._pump.address} within {limit_s} s")
-            raise OutcomeUnknown(
-                f"no answer within {limit_s} s; it may or may not have happened: look before you repeat it"
-            )
-
-
-__all__ = ["Broker", "Refused", "connect", "msgspec"]
+            raise self._pump.overdue(limit_s, was_connected)

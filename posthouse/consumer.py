@@ -42,14 +42,15 @@ class Consumer:
 
     def get(self, timeout_s: float | None = None) -> Message | None:
         """The next message, or None when none came in time (None: the client's default deadline)."""
-        ready = self._subscription.ready
-        if not ready or self._subscription.unsettled >= self._settle_at:
+        subscription = self._subscription
+        if not subscription.ready or subscription.unsettled >= self._settle_at:
             self._fetch(self._timeout_s if timeout_s is None else timeout_s)
-            if not ready:
-                return None
-        elif self._subscription.unsettled:
+        elif subscription.has_settlements:
             self._pump.wake_stand_in()
-        return ready.popleft()
+        try:
+            return subscription.ready.popleft()
+        except IndexError:  # Nothing came, or the stand-in found that the session had ended and what we had is void.
+            return None
 
     def batch(self, max_count: int, timeout_s: float | None = None) -> list[Message]:
         """Up to `max_count` messages as soon as there is one; none when none came in time."""

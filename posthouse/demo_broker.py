@@ -24,8 +24,6 @@ import psutil
 
 from posthouse.transport.errors import BrokerNotRunning
 
-PROGRAM: Final = "from posthouse.cli import main; main()"
-"""What the console script does; that script is not on the path of every environment the demo runs in."""
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
 GONE_TIMEOUT_S: Final = 10.0
@@ -51,7 +49,7 @@ class BrokerProcess:
 
     def start(self) -> str:
         """Start it and wait until it takes work; returns the line it printed. Raises BrokerNotRunning."""
-        command = [sys.executable, "-c", PROGRAM, "serve", "--data", str(self.data), *self._arguments]
+        command = [sys.executable, "-m", "posthouse", "serve", "--data", str(self.data), *self._arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

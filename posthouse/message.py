@@ -6,7 +6,10 @@ Light on purpose: what a delivery's messages share is kept once, in their `Slice
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import Any, Protocol, final
+
+import msgspec
 
 from posthouse.failure import Failure, failure_of, retry_delay_ms
 from posthouse.transport.batch import headers_of, lengths_of, properties_of
@@ -56,28 +59,24 @@ class Slice:
         bodies = bytes(batch.bodies)
         messages = []
         start = 0
-        offset = self.first_offset
-        for length in lengths_of(batch):
-            end = start + length
+        for offset, end in enumerate(accumulate(lengths_of(batch)), self.first_offset):
             messages.append(Message(bodies[start:end], offset, self, settler))
             start = end
-            offset += 1
         return messages
 
 
 @final
-class Message:
-    """One message. Settle it with `ack`, `nack` or `reject`, once; until then it is yours and nobody else's."""
+class Message(msgspec.Struct, gc=False, eq=False):
+    """One message. Settle it with `ack`, `nack` or `reject`, once; until then it is yours and nobody else's.
 
-    __slots__ = ("_settler", "_slice", "body", "offset")
+    `body` is the bytes that were published; `offset` the message's number in its queue, from 1, the same at every
+    delivery. (A struct, because it is made in a third of the time of an object with slots.)
+    """
 
-    def __init__(self, body: bytes, offset: int, shared: Slice, settler: Settler | None) -> None:
-        self.body = body
-        """The bytes that were published."""
-        self.offset = offset
-        """The message's number in its queue, from 1; the same at every delivery."""
-        self._slice = shared
-        self._settler = settler
+    body: bytes
+    offset: int
+    _slice: Slice
+    _settler: Settler | None
 
     @property
     def exchange(self) -> str:

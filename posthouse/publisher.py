@@ -59,11 +59,11 @@ def make_options(given: dict[str, Any]) -> Options | None:
         elif name not in _OPTION_NAMES and name not in _PROPERTY_NAMES:
             raise InvalidArgument(f"publish has no argument {name!r}")
     level = given.get("durability", "sync")
-    if level not in DURABILITIES:
+    if not isinstance(level, str) or level not in DURABILITIES:
         raise InvalidArgument(f"durability is {level!r}; it is one of {', '.join(DURABILITIES)}")
     texts = {name: given.get(name) for name in ("content_type", "reply_to", "dedup_id", *_PROPERTY_NAMES)}
     for name, text in texts.items():
-        if text is not None and (not isinstance(text, str) or not 0 < len(text.encode()) <= DEDUP_ID_BYTES_MAX):
+        if text is not None and not _is_short_text(text):
             raise InvalidArgument(f"{name} is a text of 1 to {DEDUP_ID_BYTES_MAX} bytes, not {text!r}")
     options = Options(
         durability=DURABILITIES[level],
@@ -73,6 +73,25 @@ def make_options(given: dict[str, Any]) -> Options | None:
         dedup_id=texts["dedup_id"],
     )
     return None if options == Options() else options
+
+
+def _is_short_text(text: object) -> bool:
+    try:
+        return isinstance(text, str) and 0 < len(text.encode()) <= DEDUP_ID_BYTES_MAX
+    except UnicodeEncodeError:
+        return False
+
+
+def has_room(stream: Stream, window: int, window_bytes: int = WINDOW_BYTES_MAX) -> bool:
+    """No more is unconfirmed than that."""
+    return stream.unconfirmed_messages <= window and stream.unconfirmed_bytes <= window_bytes
+
+
+def take_outcome(stream: Stream, through: int) -> PublishError | None:
+    """What was refused since the last look, and what is undecided up to this number; None when there is neither."""
+    unknown = stream.unknown(through)
+    refused, stream.refused = stream.refused, []
+    return PublishError(refused, unknown) if refused or unknown else None
 
 
 @final
@@ -144,10 +163,9 @@ class Publisher:
             stream.close_batch()
             through = stream.next_seq - 1
             self._pump.wait_until(lambda: stream.is_confirmed(through), deadline)
-            unknown = stream.unknown(through)
-            refused, stream.refused = stream.refused, []
-        if refused or unknown:
-            raise PublishError(refused, unknown)
+            outcome = take_outcome(stream, through)
+        if outcome is not None:
+            raise outcome
 
     def close(self) -> None:
         """Flush and forget the stream."""
@@ -183,22 +201,15 @@ class Publisher:
             self._stream.has_been_left = True
             self._pump.wake_stand_in()
 
-    def _has_room(self, share: int) -> bool:
-        stream = self._stream
-        return (
-            stream.unconfirmed_messages <= self._window // share
-            and stream.unconfirmed_bytes <= WINDOW_BYTES_MAX // share
-        )
-
     def _close_batch(self) -> None:
         stream = self._stream
         stream.close_batch()
         self._pump.push()
         if stream.failure is not None:
             raise stream.failure
-        if not self._has_room(1):
+        if not has_room(stream, self._window):
             deadline = time.monotonic() + self._timeout_s
-            if not self._pump.wait_until(lambda: self._has_room(2), deadline):
+            if not self._pump.wait_until(lambda: has_room(stream, self._window // 2, WINDOW_BYTES_MAX // 2), deadline):
                 raise OutcomeUnknown(
                     f"{stream.unconfirmed_messages} messages are unconfirmed, none was for {self._timeout_s} s; "
                     "they are kept and sent again when the broker answers"

@@ -41,7 +41,7 @@ from posthouse.supervisor.disk import RealDisk
 from posthouse.supervisor.effects import Event, EventKind
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
-from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked, Refused
+from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked
 from posthouse.transport.messages import QueueSpec
 from posthouse.transport.names import DEAD_LETTER
 from posthouse.transport.sockets import Sockets
@@ -49,8 +49,11 @@ from posthouse.transport.sockets import Sockets
 JOURNAL_LOCK_WAIT_S: Final = 5.0
 """After a kill of everything, the last holders of a journal die within milliseconds of the supervisor."""
 
-FEW: Final = RestartIntensity(max_restarts=10, period_s=60.0)
-MANY: Final = RestartIntensity(max_restarts=20, period_s=60.0)
+FEW: Final = RestartIntensity(max_restarts=20, period_s=10.0)
+"""Of the registry: a loop of crashes takes milliseconds a turn and gets there at once; kills by hand hardly do."""
+
+MANY: Final = RestartIntensity(max_restarts=10, period_s=5.0)
+"""Of each queue, exchange and door: crashes in a row, none of which left it up for five seconds."""
 
 
 def serve(config: Config, *, out: Callable[[str], None] = print) -> int:
@@ -144,7 +147,15 @@ class Broker:
 
     def _run_door(self, life: Life) -> int:
         sockets = Sockets(self._config.limits)
-        sockets.serve(self._listen or self._config.listen)
+        where = self._listen or self._config.listen
+        try:
+            sockets.serve(where)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            text = f"door: cannot listen on {where}: {why}; is another broker running? see --listen"
+            print(text, file=sys.stderr, flush=True)
+            sockets.close()
+            return exit_codes.CRASHED
         code = DoorLoop(life, sockets).run()
         sockets.close()
         return code
@@ -235,6 +246,3 @@ class Broker:
             started_at=self._started_at,
         )
         replace_file(self._broker_file, msgspec.json.encode(file))
-
-
-__all__ = ["Broker", "Refused", "serve"]

@@ -18,10 +18,9 @@ import msgspec
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
+from posthouse.transport.errors import ActorDown as ActorIsDown
 from posthouse.transport.errors import (
-    ActorDown as ActorIsDown,
-)
-from posthouse.transport.errors import (
+    OutcomeUnknown,
     PosthouseError,
     ProtocolViolation,
     Refused,
@@ -132,10 +131,10 @@ class Session:
     def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
         """Settlements and everything else that may leave now."""
         for subscription in self._subscriptions.values():
-            if subscription.unsettled:
+            if subscription.has_settlements:
                 self._settle(subscription)
         for subscription in self._gotten.values():
-            if subscription.unsettled:
+            if subscription.has_settlements:
                 self._settle(subscription)
         return self.links.flush(now_ms)
 
@@ -149,9 +148,13 @@ class Session:
         """
         call = Call(self._number(), target, make, is_removal)
         self._calls[call.number] = call
+        is_known = self.links.is_open(target)
         link = self._link(target)
         if link.state is State.OPEN:
             self._ask(link, call)
+        elif is_known and link is not self.registry:
+            # That it is in quarantine may have been told before this was asked, and is not told twice.
+            self._locate(target)
         return call
 
     def _ask(self, link: Link, call: Call) -> None:
@@ -186,7 +189,8 @@ class Session:
     def is_settled(self) -> bool:
         """Nothing published is unconfirmed and nothing waits to be sent."""
         quiet = all(stream.is_quiet and not stream.has_open_batch for stream in self._streams.values())
-        quiet = quiet and not any(one.unsettled for one in (*self._subscriptions.values(), *self._gotten.values()))
+        settling = (*self._subscriptions.values(), *self._gotten.values())
+        quiet = quiet and not any(one.has_settlements for one in settling)
         return quiet and all(not link.sender.has_backlog for link in self.links.all_opened())
 
     # ---- consuming ----
@@ -201,6 +205,7 @@ class Session:
     def unsubscribe(self, subscription: Subscription) -> Call:
         """Close a consumer after its settlements; what it has not settled returns to the queue."""
         self._settle(subscription)
+        subscription.ready.clear()
         self._subscriptions.pop((subscription.queue, subscription.number), None)
         return self.call(actor_of_queue(subscription.queue), lambda number: Cancel(number, subscription.number))
 
@@ -229,7 +234,11 @@ class Session:
     def _arrived(self, arrived: Arrived, now_ms: int) -> None:
         link = arrived.link
         for piece in arrived.pieces:
-            message = messages.decode(piece)
+            try:
+                message = messages.decode(piece)
+            except msgspec.DecodeError as error:
+                self.links.violate(link, f"a message cannot be read: {error}")
+                return
             match message:
                 case Deliver(consumer):
                     self._deliver(link, consumer, message)
@@ -262,6 +271,8 @@ class Session:
                 if other is not link:
                     self._locate(other.target)
         queue = _queue_of(link)
+        if queue in self._gotten:
+            self._gotten[queue].open(0)  # Forgets what the session before delivered; there is nothing to ask for.
         for subscription in list(self._subscriptions.values()):
             if subscription.queue == queue and not self._is_being_opened(subscription):
                 self.call(link.target, subscription.open)
@@ -276,9 +287,8 @@ class Session:
         link = ended.link
         if ended.code == ProtocolViolation.code:
             self._fail(link.target, ProtocolViolation(ended.text))
-        elif ended.code == "unreachable" and link is not self.registry:
-            # It may have been stopped for a while, and nobody announces a life that never ended.
-            self._locate(link.target)
+        elif link is not self.registry and self.links.is_open(link.target):
+            self._locate(link.target)  # The same life may still be there and only the connection gone.
 
     def _lost(self, actor: str, state: str, reason: str) -> None:
         self.links.peer_down(actor, reason)
@@ -302,10 +312,12 @@ class Session:
         if kind == "queue":
             for key in [key for key in self._subscriptions if key[0] == name]:
                 self._subscriptions.pop(key).fail(error)
-        elif isinstance(error, Refused):
+        elif kind == "exchange":
+            # What was on its way when the exchange ended the session over it may be stored or not.
+            known = error if isinstance(error, Refused) else OutcomeUnknown(f"exchange {name!r}: {error}")
             for stream in self._streams.values():
                 if stream.exchange == name:
-                    stream.fail(error)
+                    stream.fail(known)
         link = self.links.open(target)
         if link is not self.registry:
             self.links.close(link)
@@ -345,11 +357,18 @@ class Session:
             self.links.peer_up(actor, generation, DOOR_ROUTE, now_ms)
             return
         route = f"{actor}/{generation}".encode()
+        link = self.links.open(actor)
+        if generation < max(link.generation, link.told_generation):
+            return
         old = self._routes.get(actor)
-        if old is not None and old != route:
-            self.to_disconnect.append(old)
-        self._routes[actor] = route
-        self.to_connect.append((route, endpoint))
+        if old != route:
+            # ZeroMQ aborts the process when a name is connected again right after it was given up, so a life that
+            # was replaced before it was connected is not connected at all.
+            if old is not None:
+                self.to_connect = [waiting for waiting in self.to_connect if waiting[0] != old]
+                self.to_disconnect.append(old)
+            self._routes[actor] = route
+            self.to_connect.append((route, endpoint))
         self.links.peer_up(actor, generation, route, now_ms)
 
     def _send(self, link: Link, message: Message | Batch) -> None:
@@ -367,7 +386,9 @@ class Session:
 
 
 def _queue_of(link: Link) -> str:
-    return link.target.partition(":")[2]
+    """The queue at the other end; "", which no queue is called, where there is something else."""
+    kind, _, name = link.target.partition(":")
+    return name if kind == "queue" else ""
 
 
 def result_of(call: Call, kind: Any) -> Any:

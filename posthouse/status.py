@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from posthouse import broker_file
 from posthouse.address import Address
-
-if TYPE_CHECKING:
-    from posthouse.client import Broker
+from posthouse.transport.messages import ExchangeSpec, QueueInfo
 
 
-def gather_status(broker: Broker, address: Address) -> dict[str, Any]:
+def make_status(
+    address: Address, tree: list[dict[str, Any]], queues: list[QueueInfo], exchanges: list[ExchangeSpec]
+) -> dict[str, Any]:
     """Counts over all queues and actors; `healthy` is True when every actor is up."""
-    tree = broker.tree()
-    queues = broker.queues()
     not_up = [node["id"] for node in tree if node["state"] != "up"]
     status: dict[str, Any] = {
         "healthy": not not_up,
@@ -25,7 +23,7 @@ def gather_status(broker: Broker, address: Address) -> dict[str, Any]:
         "quarantined": [node["id"] for node in tree if node["state"] == "quarantined"],
         "restarts": sum(node["restarts"] for node in tree),
         "rss_bytes": sum(node["rss_bytes"] for node in tree),
-        "exchanges": len(broker.exchanges()),
+        "exchanges": len(exchanges),
         "queues": len(queues),
         "ready": sum(queue.ready for queue in queues),
         "unacked": sum(queue.unacked for queue in queues),

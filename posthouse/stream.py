@@ -36,7 +36,7 @@ class Stream:
         self.exchange = exchange
         self.next_seq = 1
         self.refused: list[tuple[int, Refused | Unavailable]] = []
-        self.failure: Refused | None = None
+        self.failure: Refused | Unavailable | None = None
         self.has_been_left = False
         """The open batch is known to the stand-in, which will send it if the application does not."""
         self.waiters: dict[int, Receipt | None] = {}
@@ -139,8 +139,11 @@ class Stream:
             if not later:
                 break
             next_seq = min(later)
-        for number in [number for number in self.waiters if receipt.first_seq <= number < end]:
-            self.waiters[number] = self.waiters[number] or receipt
+        waiters = self.waiters
+        numbers = range(receipt.first_seq, end)
+        for number in numbers if len(numbers) < len(waiters) else list(waiters):
+            if number in numbers and number in waiters:
+                waiters[number] = waiters[number] or receipt
 
     def _decide(self, first_seq: int, receipt: Receipt) -> int:
         count, size = self._unconfirmed.pop(first_seq)
@@ -151,8 +154,8 @@ class Stream:
             self.refused += [(number, error) for number in range(first_seq, first_seq + count)]
         return count
 
-    def fail(self, error: Refused) -> None:
-        """The exchange does not exist any more: everything outstanding is refused."""
+    def fail(self, error: Refused | Unavailable) -> None:
+        """The exchange does not exist any more, or has ended the session: nothing outstanding will be answered."""
         self.failure = error
         for first, (count, _) in self._unconfirmed.items():
             self.refused += [(number, error) for number in range(first, first + count)]

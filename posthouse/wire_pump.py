@@ -19,8 +19,9 @@ from typing import Final, final
 from posthouse import broker_file
 from posthouse.address import Address
 from posthouse.session import DOOR_ROUTE, Session
-from posthouse.transport.errors import BrokerNotRunning
+from posthouse.transport.errors import BrokerNotRunning, OutcomeUnknown, Unavailable
 from posthouse.transport.limits import Limits
+from posthouse.transport.session import State
 from posthouse.transport.sockets import Sent, Sockets
 
 FRAMES_PER_ROUND_MAX: Final = 256
@@ -54,7 +55,6 @@ class Pump:
         self._thread: threading.Thread | None = None
         if address.door:
             self._sockets.outbound.connect(DOOR_ROUTE, address.door)
-            self.session.registry_at(0, address.door, _now_ms())
 
     @property
     def is_closed(self) -> bool:
@@ -63,11 +63,11 @@ class Pump:
     @property
     def is_connected(self) -> bool:
         """The registry answers."""
-        return self.session.registry.state.value == "open"
+        return self.session.registry.state is State.OPEN
 
     def look_for_broker(self) -> None:
         """Read where the registry lives. Raises BrokerNotRunning when nobody says that one does."""
-        is_lost = self.session.registry.state.value == "closed"
+        is_lost = self.session.registry.state is State.CLOSED
         if self.address.door:
             if is_lost:
                 self.session.registry_at(0, self.address.door, _now_ms())
@@ -78,6 +78,18 @@ class Pump:
             self._known = (found.generation, found.registry)
             self.session.registry_at(found.generation, found.registry, _now_ms())
 
+    def look_first(self) -> None:
+        """Look for the first time. Raises BrokerNotRunning when there is none to be expected.
+
+        One that took its leave, or was never there, is not. One that died without a word may be on its way back, and
+        the caller's deadline decides how long to wait for it.
+        """
+        try:
+            self.look_for_broker()
+        except BrokerNotRunning:
+            if not broker_file.exists(self.address.directory):
+                raise
+
     def turn(self, wait_ms: int) -> None:
         """Send what may leave, wait until something comes or the time is over, take it in."""
         self._send()
@@ -85,20 +97,24 @@ class Pump:
         self.take_in()
         self._send()
 
-    def take_in(self) -> None:
-        """Receive what is there now."""
+    def take_in(self) -> bool:
+        """Receive what is there now; says whether there was anything."""
         now_ms = _now_ms()
         session, outbound = self.session, self._sockets.outbound
+        has_come = False
         for name in outbound.disconnected():
             session.disconnected(name)
+            has_come = True
         for name, frame in outbound.receive(FRAMES_PER_ROUND_MAX):
             session.frame(name, frame, now_ms)
+            has_come = True
         session.tick(now_ms)
         if not self.is_connected and now_ms >= self._next_look_ms:
             self._next_look_ms = now_ms + LOOK_FOR_BROKER_MS
             # It may come back; the caller's deadline decides how long to hope.
             with contextlib.suppress(BrokerNotRunning):
                 self.look_for_broker()
+        return has_come
 
     def wait_until(self, is_done: Callable[[], bool], deadline: float) -> bool:
         """Turn until it is done or the deadline (monotonic seconds) has passed; says which."""
@@ -110,11 +126,28 @@ class Pump:
             self.turn(max(1, min(WAIT_MS_MAX, int(left_s * 1000))))
         return True
 
-    def push(self) -> None:
-        """Send what may leave and take in what is there, without waiting."""
+    def push(self) -> bool:
+        """Send what may leave and take in what is there, without waiting.
+
+        True: there may be more. Whoever waits on `descriptors` has to push again before, since reading and sending
+        both swallow the sign that something has come.
+        """
         self._send()
-        self.take_in()
-        self._send()
+        has_come = self.take_in()
+        return self._send() or has_come
+
+    @property
+    def descriptors(self) -> list[int]:
+        """File descriptors that can be read when something may have come, for loops that wait by themselves."""
+        return self._sockets.descriptors
+
+    def overdue(self, limit_s: float, was_connected: bool) -> Unavailable:
+        """The error for a request whose time is over: OutcomeUnknown, unless it cannot have reached anybody."""
+        if not was_connected and not self.is_connected:
+            return BrokerNotRunning(f"no broker answered at {self.address} within {limit_s} s")
+        return OutcomeUnknown(
+            f"no answer within {limit_s} s; it may or may not have happened: look before you repeat it"
+        )
 
     def wake_stand_in(self) -> None:
         """Something was left behind that must go out even if the application does not come back soon."""
@@ -140,7 +173,7 @@ class Pump:
             self._thread.join()
         self._sockets.close()
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
         outbound = self._sockets.outbound
         session = self.session
         frames = session.flush(_now_ms())
@@ -155,6 +188,7 @@ class Pump:
             assert isinstance(route, bytes)
             if outbound.send(route, frame) is Sent.GONE:
                 session.disconnected(route)
+        return bool(frames)
 
     def _stand_in(self) -> None:
         while True:

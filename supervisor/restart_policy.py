@@ -16,6 +16,9 @@ from posthouse.supervisor.child_spec import Restart, RestartIntensity
 
 BACKOFF_FIRST_MS = 100
 BACKOFF_MAX_MS = 30_000
+PATIENCE_MAX_MS = 1_000
+"""Until a child is quarantined it is worth more up than spared: the waits double no further than this."""
+
 STORAGE_RETRIES_MAX = 2
 
 
@@ -46,8 +49,8 @@ def is_restarted(restart: Restart, exit: Exit) -> bool:
     return restart is Restart.PERMANENT
 
 
-def backoff_ms(crashes: int, random: float) -> int:
-    """How long to wait after that many crashes in a row; `random` is uniform in [0, 1).
+def backoff_ms(crashes: int, random: float, max_ms: int = BACKOFF_MAX_MS) -> int:
+    """How long to wait after that many crashes in a row, at most `max_ms`; `random` is uniform in [0, 1).
 
     The first restart is immediate: most crashes do not repeat. Then full jitter over a doubling range, so
     that many children failing for one cause do not come back in step.
@@ -55,7 +58,7 @@ def backoff_ms(crashes: int, random: float) -> int:
     if crashes <= 1:
         return 0
     doublings = min(crashes - 2, 20)
-    return int(random * min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << doublings))
+    return int(random * min(max_ms, BACKOFF_FIRST_MS << doublings))
 
 
 @final
@@ -121,4 +124,5 @@ class CrashHistory:
         """Count one crash of a child in a quarantining group and say what follows."""
         if not self.count(exit, up_ms):
             return Verdict(is_quarantined=True, retry_in_ms=None)
-        return Verdict(self.is_exceeded, backoff_ms(self.crashes, random))
+        max_ms = BACKOFF_MAX_MS if self.is_exceeded else PATIENCE_MAX_MS
+        return Verdict(self.is_exceeded, backoff_ms(self.crashes, random, max_ms))

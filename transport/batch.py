@@ -37,7 +37,8 @@ def lengths_of(batch: Batch) -> Sequence[int]:
     """The body lengths of a batch, without a copy on little-endian machines."""
     if sys.byteorder == "little":
         return batch.lengths.cast("B").cast("I")
-    packed = array.array("I", batch.lengths)
+    packed = array.array("I")
+    packed.frombytes(batch.lengths)
     packed.byteswap()
     return packed
 

@@ -20,11 +20,12 @@ class Durability(enum.IntEnum):
 
 
 class Outcome(enum.IntEnum):
-    """How a consumer settles deliveries."""
+    """How a consumer settles deliveries. RELEASE: nobody has seen them; they return, and no attempt has failed."""
 
     ACK = 0
     NACK = 1
     REJECT = 2
+    RELEASE = 3
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -207,6 +207,7 @@ class Links:
                 out.append((link.route, link_frames.ack(link)))
                 link.pong = None
                 link.owe_no_ack()
+            self._dirty.pop(link, None)  # Settling what had waited marked it again; all of that is said now.
         return out
 
     # ---- sessions ----
@@ -245,10 +246,8 @@ class Links:
 
     def _serve(self, session: int, hello: wire.Hello) -> Link:
         link = Link(hello.target, is_opener=False, survives=False, limits=self.limits)
-        link.session = session
-        link.generation = self.identity.generation
-        link.client_id = hello.client_id
-        link.client_name = hello.client_name
+        link.session, link.generation = session, self.identity.generation
+        link.client_id, link.client_name = hello.client_id, hello.client_name
         link.state = State.OPEN
         self._by_session[session] = link
         self._served_count += 1

@@ -392,5 +392,8 @@ def encode(message: Any) -> bytes:
 
 def decode(data: msgspec.Raw | bytes | memoryview) -> Message:
     """One message. Raises msgspec.DecodeError on anything else; never allocates beyond `data`."""
-    message: Message = _decoder.decode(data)
+    try:
+        message: Message = _decoder.decode(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
     return message

@@ -48,7 +48,7 @@ class Link:
     __slots__ = (
         "ack_due", "client_id", "client_name", "generation", "greeted_ms", "heard_ms", "is_opener", "limits",
         "next_wake_ms", "pong", "receiver", "retry_ms", "route", "sender", "session", "state", "survives",
-        "tag", "target", "told_generation", "unacked_frames", "unannounced",
+        "target", "told_generation", "unacked_frames", "unannounced",
     )  # fmt: skip
 
     def __init__(self, target: str, *, is_opener: bool, survives: bool, limits: Limits) -> None:
@@ -67,7 +67,6 @@ class Link:
         self.greeted_ms = 0
         self.retry_ms = RETRY_MS_MIN
         self.next_wake_ms = 0
-        self.tag: Any = None
         self.number_session(0)
 
     def owe_no_ack(self) -> None:

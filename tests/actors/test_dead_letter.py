@@ -9,7 +9,6 @@ import pytest
 
 from posthouse.actors import dead_letter
 from posthouse.actors.dead_letter_store import StoreLimits
-from posthouse.actors.outgoing import GRACE_MS
 from posthouse.supervisor.journal import JournalSettings
 from posthouse.transport import messages
 from posthouse.transport.batch import headers_of, message_id_of, slice_batch
@@ -222,7 +221,11 @@ def test_a_queue_that_refuses_leaves_them_in_the_store_and_the_redrive_stops(wor
 def test_a_redrive_to_a_queue_that_does_not_exist_is_refused_and_moves_nothing(world: DeadLetterWorld) -> None:
     world.bury(b"a")
     world.bench.down("queue:nowhere", "unknown", "no such child")
-    assert refusal(world, Redrive(5, ALL, to="nowhere")).code == "unknown_queue"
+    assert world.bench.deliver(world.asker, Redrive(5, ALL, to="nowhere")) == []
+    assert world.answer("ewr") == ["nowhere"]
+    (answer,) = world.asker.take_heard()
+    assert isinstance(answer, Failed)
+    assert answer.code == "unknown_queue"
     world.bench.down("queue:sick", "quarantined", "it crashed too often")
     assert refusal(world, Redrive(6, ALL, to="sick")).code == "actor_down"
     assert world.ids() == [1]
@@ -234,8 +237,10 @@ def test_letters_whose_queue_was_deleted_stay_and_the_others_go(world: DeadLette
     world.bury(b"a")
     world.bury(b"b", queue="jfk")
     info = world.redrive()
-    world.bench.advance(GRACE_MS)
+    world.bench.run()
     assert [bytes(batch.bodies) for _, batch in restored(queue)] == [b"b"]
+    assert world.look(info.id).returned == 0, "the supervisor's word is not enough"
+    world.answer("jfk")
     told = world.look(info.id)
     assert (told.moved, told.returned, told.state) == (1, 1, "stopped")
     assert world.ids() == [1]

@@ -201,6 +201,12 @@ def test_what_is_on_its_way_to_a_queue_that_is_deleted_counts_for_the_others_onl
     assert two.endings == ["goodbye"]
 
 
+def test_an_exchange_that_was_deleted_refuses_until_it_is_stopped() -> None:
+    world = ExchangeWorld("lossy")
+    world.change(TopologyChange(2, drop_exchanges=("lossy",)))
+    assert refusal(world.publish(batch(b"x", exchange="lossy"))).code == "unknown_exchange"
+
+
 def test_a_batch_that_comes_in_one_round_with_the_end_of_its_queue_is_answered() -> None:
     world = ExchangeWorld("fan")
     world.queue("one")

@@ -240,6 +240,29 @@ def test_preparing_a_deletion_cancels_every_consumer_and_refuses_all_work() -> N
     assert failed(world.bench.deliver(peers[2], Consume(1, 1))).code == "unknown_queue"
 
 
+def test_a_queue_takes_work_again_when_the_registry_died_before_it_deleted_it() -> None:
+    world = QueueWorld()
+    consumer = world.consumer()
+    registry = world.bench.client("registry", 0)
+    assert world.ask(registry, PrepareDelete(1)) == 0
+    world.bench.leave(registry)
+    (note,) = world.store(b"between")
+    assert isinstance(note, StoreNote)
+    world.bench.client("registry", 0)
+    assert world.store(b"after") == []
+    assert world.info().ready == 1
+    assert world.info().consumers == 0
+    assert deliveries(consumer.take_heard()) == []
+
+
+def test_only_the_registry_may_prepare_a_deletion() -> None:
+    world = QueueWorld()
+    stranger = world.bench.client("somebody", 5)
+    world.bench.deliver(stranger, PrepareDelete(1))
+    assert stranger.endings
+    assert world.store(b"still taken") == []
+
+
 def test_two_programs_of_one_name_are_both_told_that_their_consumer_is_cancelled() -> None:
     world = QueueWorld()
     for number in (1, 2):

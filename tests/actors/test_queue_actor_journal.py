@@ -233,6 +233,8 @@ def test_with_little_room_on_the_disk_durable_messages_are_refused_and_the_other
     (note,) = world.store(b"refused")
     assert isinstance(note, StoreNote)
     assert (note.code, note.first_seq, note.count) == ("disk_space_low", 2, 1)
+    again = batch(b"before", first_seq=1)
+    assert world.bench.deliver(world.bench.client("a later session of the publisher"), again) == []
     assert world.store(b"light", options=MEMORY) == []
     light, answer = world.bench.deliver(consumer, Settle(1, Outcome.ACK, [1, 1], request=9))
     assert deliveries([light]) == [(2, 1, [b"light"])]

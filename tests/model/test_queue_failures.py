@@ -74,7 +74,7 @@ class FailureMachine(RuleBasedStateMachine):
         result = self.state.store(batch, raw, self.now_ms)
         assert result.entry is not None
         assert result.expires_ms is not None
-        self.state.placed(
+        self.state.storage.placed(
             result.first_offset, self.journal(Kind.STORE, *queue_records.encode_store(result.first_offset, raw))
         )
         expires = ExpiresRecord(result.expires_ms, result.entry.first_offset, result.entry.last_offset)
@@ -116,7 +116,9 @@ class FailureMachine(RuleBasedStateMachine):
         assert result.fate is not None
         for offset in mine:
             known = self.model[offset]
-            if outcome is Outcome.REJECT or known.times >= POLICY.max_attempts:
+            if outcome is Outcome.RELEASE:
+                known.place = "ready"
+            elif outcome is Outcome.REJECT or known.times >= POLICY.max_attempts:
                 known.place = "leaving"
             else:
                 pause_ms = delay_ms(POLICY, known.times, 0.0) if wish_ms is None else wish_ms
@@ -185,13 +187,13 @@ class FailureMachine(RuleBasedStateMachine):
     @rule()
     def rotate(self) -> None:
         """A new segment; everything old that lives is copied forward, and the old segments go."""
-        head = self.journal(Kind.MARK, queue_records.encode_mark(self.state.mark()))
-        for entry in self.state.entries_below(head):
+        head = self.journal(Kind.MARK, queue_records.encode_mark(self.state.storage.mark()))
+        for entry in self.state.storage.entries_below(head):
             assert entry.raw is not None
-            live = self.state.live_ranges(entry)
+            live = self.state.storage.live_ranges(entry)
             position = self.journal(Kind.MOVED, *queue_records.encode_moved(entry.first_offset, live, entry.raw))
-            self.state.placed(entry.first_offset, position)
-            for kind, payload in self.state.restated(entry.first_offset, entry.last_offset):
+            self.state.storage.placed(entry.first_offset, position)
+            for kind, payload in self.state.storage.restated(entry.first_offset, entry.last_offset):
                 self.journal(kind, payload)
         self.records = [record for record in self.records if record[0] >= head]
 

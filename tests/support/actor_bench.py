@@ -195,6 +195,7 @@ class ActorBench:
         self._notices: list[control.FromSupervisor] = []
         self._watched: set[str] = set()
         self._downs: dict[str, control.Down] = {}
+        self._introduced = 0
         self._generation = 0
         self.cell = self._begin_life()
 
@@ -202,7 +203,9 @@ class ActorBench:
 
     def client(self, name: str = "client", client_id: int = 1) -> Peer:
         """A connected client, or an actor that opens a link to this one."""
-        links = Links(Identity(0, client_id, name), self.setting.limits, random.Random(name))
+        self._introduced += 1
+        source = random.Random(f"{name} {self._introduced}")
+        links = Links(Identity(0, client_id, name), self.setting.limits, source)
         peer = self.clients[name] = Peer(name, links, links.open(self.actor_id))
         links.peer_up(self.actor_id, self._generation, _ACTOR, self.now_ms)
         self.run()
@@ -344,7 +347,7 @@ class ActorBench:
         self.tape += [f"say {type(message).__name__}" for message in peer.heard[before:]]
 
     def _collect(self, peer: Peer) -> None:
-        is_client = peer.name in self.clients
+        is_client = self.clients.get(peer.name) is peer
         route = (SERVED, peer.name.encode())
         if not is_client:
             route = (OUTBOUND, f"{peer.name}/{peer.links.identity.generation}".encode())

@@ -55,7 +55,7 @@ class BrokerProcess:
         assert process.stdout is not None
         line = _first_line(process)
         words = line.split()
-        assert words and words[0] == "ready", f"it said {line!r} instead of being ready:\n{self.log}"
+        assert words[:1] == ["ready"], f"it said {line!r} instead of being ready:\n{self.log}"
         # The port of the first start is kept, so that clients find a restarted broker where it was.
         self.tcp = next((word for word in words if word.startswith("tcp://")), self.tcp)
         return self
@@ -67,7 +67,7 @@ class BrokerProcess:
         with self._log.open("ab") as log:
             self._life_begins_at = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, "serve", "--data", str(self.data), *listen, *self._options],
+                [sys.executable, "-m", "posthouse", "serve", "--data", str(self.data), *listen, *self._options],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -243,7 +243,7 @@ def alive_of(session: int, pids: set[int]) -> list[psutil.Process]:
 def run_command(*arguments: str, within_s: float = READY_S) -> subprocess.CompletedProcess[str]:
     """One `posthouse` command to its end."""
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [sys.executable, "-m", "posthouse", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,

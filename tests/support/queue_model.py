@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from posthouse.actors.queue_state import QueueState
+from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
 
 Holder = tuple[int, int]
@@ -79,8 +80,10 @@ def contents(state: QueueState) -> dict[int, tuple[int, bytes]]:
     """Offset → (attempt, body) of everything in the queue, message by message."""
     found: dict[int, tuple[int, bytes]] = {}
     for piece in state.peek(10_000):
-        assert piece.entry.batch is not None
-        part = slice_batch(piece.entry.batch, piece.start, piece.stop)
+        assert piece.entry.raw is not None
+        batch = messages.decode(piece.entry.raw)
+        assert isinstance(batch, messages.Batch)
+        part = slice_batch(batch, piece.start, piece.stop)
         size = part.bodies.nbytes // part.count
         for index in range(part.count):
             body = bytes(part.bodies[index * size : (index + 1) * size])

@@ -51,7 +51,7 @@ def sample_queue(*batch_counts: int, **spec: Any) -> QueueState:
     seq = 1
     for number, count in enumerate(batch_counts):
         result = state.store(*sample_batch(count, seq), now_ms=0)
-        state.placed(result.first_offset, 100 + number)
+        state.storage.placed(result.first_offset, 100 + number)
         seq += count
     return state
 

@@ -179,10 +179,8 @@ def tracked_files() -> tuple[str, ...]:
         check=False,
         text=True,
     )
-    if listed.returncode == 0:
-        names = [name for name in listed.stdout.split("\0") if name]
-    else:
-        names = _files_without_git()
+    is_listed = listed.returncode == 0
+    names = [name for name in listed.stdout.split("\0") if name] if is_listed else _files_without_git()
     return tuple(name for name in names if (ROOT / name).is_file() and not (ROOT / name).is_symlink())
 
 

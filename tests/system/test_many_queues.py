@@ -41,7 +41,7 @@ def test_two_hundred_queues_work_at_once_and_leave_nothing_behind(process: Broke
             out.send(b"to " + name.encode(), name)
     consumers = {name: broker.consume(name, prefetch=10) for name in names}
     for name, messages in consumers.items():
-        taken = []
+        taken: list[bytes] = []
         while len(taken) < 2:
             message = messages.get(timeout_s=SANE_S)
             assert message is not None, f"{name} handed out {taken}"

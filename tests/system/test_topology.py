@@ -287,7 +287,7 @@ def test_what_does_not_exist_is_refused_by_name_at_once(
     error: type[PosthouseError],
     door: bool,
 ) -> None:
-    with shared.connect(door=door, timeout_s=5.0) as broker, pytest.raises(error, match="nowhere|nothing"):
+    with shared.connect(door=door, timeout_s=5.0) as broker, pytest.raises(error, match=r"nowhere|nothing"):
         ask(broker)
 
 
@@ -298,6 +298,25 @@ def test_taking_back_a_binding_that_is_not_there_is_refused(broker: posthouse.Br
     with pytest.raises(UnknownBinding):
         broker.unbind(name, name, "other key")
     assert broker.publish(name, b"x", "key").queues == [name]
+
+
+def test_a_queue_is_not_disturbed_by_the_lives_of_one_whose_name_its_own_begins_with(
+    process: BrokerProcess,
+) -> None:
+    broker = process.connect(timeout_s=5.0)
+    through_door = process.connect(door=True, timeout_s=5.0)
+    broker.declare_queue("a/b")
+    assert through_door.publish("", b"first", "a/b").queues == ["a/b"]
+    assert through_door.queue_info("a/b").ready == 1
+    broker.declare_queue("a")
+    for client in (broker, through_door):
+        assert client.publish("", b"x", "a").queues == ["a"]
+        assert client.queue_info("a").stored
+    process.wait_up("queue:a", process.kill("queue:a"))
+    for client in (broker, through_door):
+        assert client.publish("", b"x", "a").queues == ["a"]
+        assert client.publish("", b"x", "a/b").queues == ["a/b"]
+        assert client.queue_info("a/b").ready >= 2
 
 
 def test_topology_confirmed_before_any_kill_of_the_registry_is_in_force_after_it(

@@ -57,6 +57,15 @@ def test_a_message_seen_for_the_first_time_out_of_order_is_named_whatever_its_at
     assert faults == ["q: message 1 of stream 1, attempt 2, notebook 0 was new after 2"]
 
 
+def test_what_a_killed_consumer_held_may_be_new_to_its_successor_after_later_messages() -> None:
+    books = [book((1, 1)), book((4, 1), (2, 2), (3, 2))]
+    assert audit(4, 4).faults("q", books, held_max=2) == []
+    faults = audit(4, 4).faults("q", books, held_max=1)
+    assert faults == ["q: message 3 of stream 1, attempt 2, notebook 1 was new after 4"]
+    assert len(audit(4, 4).faults("q", [b"".join(books)], held_max=2)) == 2, "nobody was killed before the first"
+    assert audit(4, 4).faults("q", [book((1, 1)), book((4, 1), (2, 1), (3, 2))], held_max=2)
+
+
 def test_a_damaged_message_is_named() -> None:
     damaged = entry_of(body_of(1, 2)[:-1] + b"!", 1)
     faults = audit().faults("q", [book((1, 1)) + damaged + book((3, 1))])

@@ -18,6 +18,7 @@ def printed(faults: list[str], kills: list[Kill]) -> str:
     with Screen(Console(file=file)) as screen:
         screen.expect(1, ledgers)
         screen.show(1, ledgers)
+        screen.show(1, ledgers)
         screen.conclude(ledgers, kills, Totals(1, 5, 1, 0.5, 2.0))
         screen.verdict(faults)
     return file.getvalue()

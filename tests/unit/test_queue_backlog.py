@@ -96,7 +96,7 @@ def test_a_moved_batch_pins_the_journal_where_it_is_now() -> None:
 def test_shedding_starts_furthest_from_delivery_and_keeps_what_no_journal_holds() -> None:
     backlog = backlog_of(3)
     backlog.add(entry_at(31))
-    size = backlog.find(1).size
+    size = backlog.find(1).footprint
     backlog.shed(3 * size)
     assert [entry.raw is None for entry in backlog] == [False, False, True, False]
     assert backlog.find(21).batch is None
@@ -107,7 +107,7 @@ def test_shedding_starts_furthest_from_delivery_and_keeps_what_no_journal_holds(
 
 def test_restored_batches_count_again_and_are_shed_last() -> None:
     backlog = backlog_of(3)
-    size = backlog.find(1).size
+    size = backlog.find(1).footprint
     backlog.shed(size)
     backlog.restore(backlog.find(11), *sample_batch(10))
     assert backlog.bytes_in_memory == 2 * size

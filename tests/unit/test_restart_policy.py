@@ -47,6 +47,7 @@ def test_the_first_restart_is_immediate_and_the_range_then_doubles_up_to_its_lim
     assert backoff_ms(10_000, 1.0) == 30_000
     assert backoff_ms(10_000, 0.0) == 0
     assert backoff_ms(4, 0.5) == 200
+    assert backoff_ms(10_000, 1.0, 1_000) == 1_000
 
 
 def test_a_window_is_exceeded_by_one_more_restart_than_allowed_within_the_period() -> None:

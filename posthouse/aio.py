@@ -1,0 +1,391 @@
+"""The client for asyncio: what `posthouse.connect` gives, with `await` before whatever waits.
+
+    async with posthouse.aio.connect() as broker:
+        await broker.publish("", b"world", routing_key="hello")
+        async for message in broker.consume("hello"):
+            await message.ack()
+
+It is a shell: decisions are in `session.py`, requests in `requests.py`, I/O in `aio_wire.py`. Any number of tasks of
+one event loop share a broker; no thread works behind them. Every call that waits has a deadline. A task that is
+cancelled leaves the connection in order: what it asked for may or may not have happened, as after OutcomeUnknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, final
+
+from posthouse import requests
+from posthouse.address import Address, parse_address
+from posthouse.aio_consumer import Consumer
+from posthouse.aio_dead_letters import DeadLetters
+from posthouse.aio_message import Message, Settling
+from posthouse.aio_publisher import Publisher
+from posthouse.aio_wire import Wire
+from posthouse.arguments import check_seconds
+from posthouse.config import default_data_directory
+from posthouse.publisher import WINDOW_DEFAULT, check_body, has_room, make_key
+from posthouse.receipt import PublishReceipt
+from posthouse.requests import Answer, Request
+from posthouse.session import Call
+from posthouse.status import make_status
+from posthouse.stream import Stream
+from posthouse.subscription import Subscription
+from posthouse.transport.errors import BrokerNotRunning, NotDone, from_wire
+from posthouse.transport.explanation import Explanation
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.names import check_name
+from posthouse.wire_pump import Pump
+
+if TYPE_CHECKING:
+    from posthouse import message
+
+__all__: Final = ["Broker", "Consumer", "Message", "Publisher", "connect"]
+
+
+def connect(
+    address: str | None = None, *, timeout_s: float = 10.0, data: str | None = None, name: str = ""
+) -> Connecting:
+    """Connect to a broker, by `async with` or `await`; arguments and errors as of `posthouse.connect`."""
+    where = parse_address(address if data is None else f"ipc://{os.path.abspath(data)}", default_data_directory())
+    return Connecting(where, name or f"{socket.gethostname()}:{os.getpid()}", check_seconds("timeout_s", timeout_s))
+
+
+@final
+class Connecting:
+    """A connection to be: `async with connect() as broker`, or `broker = await connect()` and `close` later."""
+
+    def __init__(self, address: Address, name: str, timeout_s: float) -> None:
+        self._address = address
+        self._name = name
+        self._timeout_s = timeout_s
+        self._broker: Broker | None = None
+
+    def __await__(self) -> Generator[Any, None, Broker]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Broker:
+        self._broker = await self._connect()
+        return self._broker
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._broker is not None:
+            await self._broker.close()
+
+    async def _connect(self) -> Broker:
+        pump = Pump(self._address, self._name)
+        wire = Wire(pump, asyncio.get_running_loop())
+        try:
+            pump.look_first()
+            if not await wire.wait_until(lambda: pump.is_connected, wire.now() + self._timeout_s):
+                pump.look_for_broker()
+                raise BrokerNotRunning(f"no broker answered at {self._address} within {self._timeout_s} s")
+        except BaseException:
+            await wire.close()
+            raise
+        return Broker(wire, self._timeout_s)
+
+
+@final
+class Broker:
+    """A connection to a broker. Survives its restarts. Any number of tasks of its event loop may use it."""
+
+    def __init__(self, wire: Wire, timeout_s: float) -> None:
+        self._wire = wire
+        self._session = wire.session
+        self._timeout_s = timeout_s
+        self._streams: dict[str, Stream] = {}
+        self._is_closing = False
+        self.dead_letters = DeadLetters(self._ask, self._pause)
+
+    # ---- topology ----
+
+    async def declare_exchange(
+        self,
+        name: str,
+        kind: str = "direct",
+        *,
+        durable: bool = True,
+        auto_delete: bool = False,
+        internal: bool = False,
+        alternate: str | None = None,
+        unrouted: str | None = None,
+    ) -> None:
+        """Make an exchange, or check that it is as described. Raises PreconditionFailed naming what differs."""
+        await self._ask(
+            requests.declare_exchange(
+                name,
+                kind,
+                durable=durable,
+                auto_delete=auto_delete,
+                internal=internal,
+                alternate=alternate,
+                unrouted=unrouted,
+            )
+        )
+
+    async def declare_queue(
+        self,
+        name: str = "",
+        *,
+        durable: bool = True,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        single_active_consumer: bool = False,
+        **policies: Any,
+    ) -> QueueInfo:
+        """Make a queue, or check that it is as described; the broker chooses a name for ""."""
+        made = await self._ask(
+            requests.declare_queue(
+                name,
+                policies,
+                durable=durable,
+                exclusive=exclusive,
+                auto_delete=auto_delete,
+                single_active_consumer=single_active_consumer,
+            )
+        )
+        return await self.queue_info(made)
+
+    async def bind(self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None) -> None:
+        """Route from an exchange to a queue. In force for every publish that starts after it returns."""
+        await self._ask(requests.bind(exchange, queue, key, arguments, to_exchange=False))
+
+    async def bind_exchange(
+        self, source: str, destination: str, key: str = "", *, arguments: dict[str, Any] | None = None
+    ) -> None:
+        """Route from an exchange to another."""
+        await self._ask(requests.bind(source, destination, key, arguments, to_exchange=True))
+
+    async def unbind(
+        self, exchange: str, queue: str, key: str = "", *, arguments: dict[str, Any] | None = None
+    ) -> None:
+        """Take back a `bind`. Raises UnknownBinding."""
+        await self._ask(requests.unbind(exchange, queue, key, arguments, to_exchange=False))
+
+    async def unbind_exchange(
+        self, source: str, destination: str, key: str = "", *, arguments: dict[str, Any] | None = None
+    ) -> None:
+        """Take back a `bind_exchange`. Raises UnknownBinding."""
+        await self._ask(requests.unbind(source, destination, key, arguments, to_exchange=True))
+
+    async def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
+        """Remove an exchange and its bindings. Raises UnknownExchange, PreconditionFailed."""
+        await self._ask(requests.delete_exchange(name, if_unused))
+
+    async def delete_queue(self, name: str, *, if_unused: bool = False, if_empty: bool = False) -> int:
+        """Remove a queue, its bindings and its messages; returns how many. Raises UnknownQueue, PreconditionFailed."""
+        return await self._ask(requests.delete_queue(name, if_unused, if_empty)) or 0
+
+    async def purge_queue(self, name: str) -> int:
+        """Remove what is ready; returns how many messages. What consumers hold stays."""
+        return await self._ask(requests.purge_queue(name))
+
+    # ---- looking ----
+
+    async def queue_info(self, name: str) -> QueueInfo:
+        """The state of one queue, from the queue itself. Raises UnknownQueue."""
+        return await self._ask(requests.queue_info(name))
+
+    async def queues(self) -> list[QueueInfo]:
+        """All queues, by name."""
+        return await self._ask(requests.queues())
+
+    async def exchanges(self) -> list[ExchangeSpec]:
+        """All exchanges, by name, the default exchange "" first."""
+        return await self._ask(requests.exchanges())
+
+    async def bindings(self) -> list[BindingSpec]:
+        """All bindings."""
+        return await self._ask(requests.bindings())
+
+    async def consumers(self) -> list[ConsumerInfo]:
+        """All consumers of all queues."""
+        return await self._ask(requests.consumers())
+
+    async def tree(self) -> list[dict[str, Any]]:
+        """The supervision tree: one entry per actor with pid, generation, restarts, memory."""
+        return await self._ask(requests.tree())
+
+    async def explain(
+        self, exchange: str, *, routing_key: str = "", headers: dict[str, Any] | None = None
+    ) -> Explanation:
+        """Where a message would go, and why; publishes nothing."""
+        return await self._ask(requests.explain(exchange, routing_key, headers))
+
+    async def status(self) -> dict[str, Any]:
+        """The broker at a glance; `healthy` is False when an actor is not up."""
+        tree, queues, exchanges = await self.tree(), await self.queues(), await self.exchanges()
+        return make_status(self._wire.pump.address, tree, queues, exchanges)
+
+    # ---- publishing ----
+
+    async def publish(
+        self,
+        exchange: str,
+        body: bytes,
+        routing_key: str = "",
+        headers: dict[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        **options: Any,
+    ) -> PublishReceipt:
+        """Publish one message and wait until every queue it reached has it. Exchange "" routes by queue name.
+
+        Keywords and errors as of the blocking client. What several tasks publish at the same time travels together.
+        Where too much is unconfirmed already it waits for room first, and raises NotDone when there is none in time.
+        """
+        data = check_body(body, self._session.limits)
+        key = make_key(routing_key, headers, options)
+        limit_s = self._limit_s(timeout_s)
+        deadline = self._wire.now() + limit_s
+        stream = await self._stream_with_room(exchange, deadline)
+        number = stream.add(data, key)
+        if options.get("message_id") or options.get("correlation_id"):
+            stream.describe(options.get("message_id"), options.get("correlation_id"))
+        if stream.is_full or (key[2] is not None and key[2].dedup_id):
+            stream.close_batch()
+        self._wire.leave(stream, is_urgent=True)
+        stream.waiters[number] = None
+        try:
+            await self._wait(
+                lambda: stream.waiters[number] is not None or stream.failure is not None, limit_s, deadline
+            )
+            receipt = stream.waiters[number]
+        finally:
+            del stream.waiters[number]
+            stream.refused.clear()
+        if receipt is None:
+            assert stream.failure is not None
+            raise stream.failure
+        if receipt.code is not None:
+            raise from_wire(receipt.code, receipt.text)
+        return PublishReceipt.of(receipt)
+
+    def publisher(self, exchange: str, window: int = WINDOW_DEFAULT) -> Publisher:
+        """A pipelined publisher: `send` waits only while `window` messages are unconfirmed."""
+        return Publisher(self._wire, exchange, window, self._timeout_s)
+
+    # ---- consuming ----
+
+    def consume(self, queue: str, prefetch: int = 256, auto_ack: bool = False, *, exclusive: bool = False) -> Consumer:
+        """A consumer, opened by `async with`, `await` or its first message.
+
+        `prefetch`: messages held unsettled at most, 1 to 65,535. Raises InvalidArgument; when it is opened
+        UnknownQueue, ResourceLocked.
+        """
+        return Consumer(self._wire, queue, prefetch, self._timeout_s, auto_ack=auto_ack, exclusive=exclusive)
+
+    async def get(self, queue: str, *, auto_ack: bool = False) -> Message | None:
+        """One message, or None when nothing is ready.
+
+        If the task is cancelled meanwhile, the message returns to the queue; with `auto_ack` it may be lost.
+        """
+        request = requests.get(queue, auto_ack)
+        # Tasks share the getter, so how one of them wants its message acked cannot be the getter's own.
+        getter = self._session.getter(queue, auto_ack=False)
+        call = self._call(request)
+        try:
+            await self._wait(lambda: call.is_done, self._timeout_s)
+        except BaseException:
+            self._wire.when_done(call, lambda: self._give_back(getter, request, call, is_ours=not auto_ack))
+            raise
+        found = _take(getter, request.answer(call))
+        return None if found is None else Message(found, None if auto_ack else Settling(self._wire, getter))
+
+    async def peek(self, queue: str, count: int = 10) -> list[Message]:
+        """Look at the first messages, ready or unacked; changes nothing."""
+        return [Message(found, None) for found in requests.shown(await self._ask(requests.peek(queue, count)))]
+
+    # ---- life ----
+
+    async def close(self, timeout_s: float | None = None) -> None:
+        """Send what waits, within the deadline, and close. Closing twice is fine."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        try:
+            deadline = self._wire.now() + self._limit_s(timeout_s)
+            for stream in self._session.streams():
+                stream.close_batch()
+            if self._wire.pump.is_connected:
+                await self._wire.wait_until(lambda: self._session.is_settled, deadline)
+        finally:
+            await self._wire.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # ---- inside ----
+
+    def _call(self, request: Request[Answer]) -> Call:
+        self._wire.check_open()
+        return self._session.call(request.target, request.make, is_removal=request.is_removal)
+
+    async def _ask(self, request: Request[Answer]) -> Answer:
+        call = self._call(request)
+        try:
+            await self._wait(lambda: call.is_done, self._timeout_s)
+        finally:
+            self._session.forget(call)
+        return request.answer(call)
+
+    async def _wait(self, is_done: Callable[[], bool], limit_s: float, deadline: float | None = None) -> None:
+        was_connected = self._wire.pump.is_connected
+        if not await self._wire.wait_until(is_done, deadline or self._wire.now() + limit_s):
+            raise self._wire.pump.overdue(limit_s, was_connected)
+
+    async def _pause(self, duration_s: float) -> None:
+        await self._wire.wait_until(lambda: False, self._wire.now() + duration_s)
+
+    def _limit_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
+
+    async def _stream_with_room(self, exchange: str, deadline: float) -> Stream:
+        while True:
+            self._wire.check_open()
+            stream = self._stream(exchange)
+            if has_room(stream, WINDOW_DEFAULT):
+                return stream
+
+            def may_go_on(stream: Stream = stream) -> bool:
+                return stream.failure is not None or has_room(stream, WINDOW_DEFAULT)
+
+            if not await self._wire.wait_until(may_go_on, deadline):
+                raise NotDone(f"{stream.unconfirmed_messages} messages are unconfirmed; this one was not published")
+
+    def _stream(self, exchange: str) -> Stream:
+        stream = self._streams.get(exchange)
+        if stream is not None and stream.failure is not None:
+            self._session.drop_stream(stream)
+            stream = None
+        if stream is None:
+            check_name("exchange", exchange, may_be_empty=True)
+            stream = self._streams[exchange] = self._session.stream(exchange)
+        return stream
+
+    def _give_back(self, getter: Subscription, request: Request[int | None], call: Call, *, is_ours: bool) -> None:
+        found = None if call.error is not None else _take(getter, request.answer(call))
+        if found is not None and is_ours:
+            getter.give_back(found)
+            self._wire.wake()
+
+
+def _take(getter: Subscription, offset: int | None) -> message.Message | None:
+    """The message that a `get` was answered with; None too where its session has ended since."""
+    for found in getter.ready:
+        if found.offset == offset:
+            getter.ready.remove(found)
+            return found
+    return None
