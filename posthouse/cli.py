@@ -26,6 +26,7 @@ from posthouse import (
     cli_journal,
     cli_listing,
     cli_publish,
+    cli_redrive,
     cli_topology,
 )
 from posthouse.cli_output import note, printable
@@ -90,7 +91,8 @@ journal.command("salvage")(cli_journal.salvage)
 dlq = typer.Typer(no_args_is_help=True)
 dlq.command("list")(cli_dead_letters.list_letters)
 dlq.command("show")(cli_dead_letters.show)
-dlq.command("redrive")(cli_dead_letters.redrive)
+dlq.command("redrive")(cli_redrive.redrive)
+dlq.command("undo")(cli_redrive.undo)
 dlq.command("purge")(cli_dead_letters.purge)
 
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)

@@ -22,8 +22,8 @@ MOVED = Grave(5_555, 11, DEATH, [7, 8, 10, 10])
 LEAVING = Leaving("ewr", 6_666, 3, [7, 8, 10, 10], 4)
 NOTED = Noted([7, 8], Attempt(attempt=0, at_ms=1_700_000_000_002, consumer="", how="republish", error="no queue"))
 REDRIVE = RedriveRecord(
-    4, Redrive(9, DeadLetterFilter(queue="ewr"), rate=10.0), 12, 40, 1_700_000_000_003, 10, 3, 2, 1, 0, 1, "stopped by hand",
-    True, False, {"ewr": [3, 5]},
+    4, Redrive(9, DeadLetterFilter(queue="ewr"), rate=10.0), 12, 40, 1_700_000_000_003, 10, 3, 2, 1, 0, 1,
+    "stopped by hand", True, False, {"ewr": [3, 5]},
 )  # fmt: skip
 MARK = Mark(11, [5_555, 12], {"ewr": [6_666, 6]}, Counters(10, 3, 1, 2), [REDRIVE])
 
