@@ -26,7 +26,7 @@ from posthouse.transport.messages_dead import (
     Redrive,
     RedriveStatus,
 )
-from tests.support.actor_bench import WALL_MS, Peer, Setting
+from tests.support.actor_bench import WALL_MS, Peer, Setting, result_of
 from tests.support.dead_letter_bench import ALL, HISTORY, STREAM, DeadLetterWorld, burial, restored
 
 
@@ -159,6 +159,17 @@ def test_what_is_purged_is_gone_after_a_restart_too(world: DeadLetterWorld) -> N
     world.bench.crash(power=True)
     assert (world.ids(), world.status().purged) == ([1, 3], 1)
     assert world.ask(lambda number: PurgeDeadLetters(number, DeadLetterFilter(queue="jfk")), int) == 0
+
+
+def test_letters_beyond_the_memory_are_listed_with_those_that_came_in_the_same_round() -> None:
+    world = DeadLetterWorld(StoreLimits(memory_bytes_max=1, disk_free_bytes_min=0))
+    world.bury(b"a")
+    world.source.say(burial(b"b", seq=2))
+    world.asker.say(ListDeadLetters(1, ALL, 10, 0))
+    world.bench.run()
+    (answer,) = world.asker.take_heard()
+    found = result_of(answer, list[DeadLetterInfo])
+    assert [(letter.id, letter.message_id) for letter in found] == [(1, "7-1"), (2, "7-2")]
 
 
 # ---- sending back ----
