@@ -97,10 +97,10 @@ class DeadLetters:
     ) -> RedriveInfo:
         """Send dead letters back to the queue they died in, `to` another, or through `to_exchange`.
 
-        Narrowed as in `list`. `rate`: messages a second. `canary`: so many go first; when more than `failure_share` of them die again, the
-        rest stays. `dry_run` only counts, by `causes`. Returns when it is over (`state` done or stopped, `text` says
-        why), or as it stands after `timeout_s` (None: as long as it takes) or at once without `wait`; it goes on
-        either way. Raises UnknownQueue, UnknownExchange, InvalidArgument, PreconditionFailed.
+        Narrowed as in `list`. `rate`: messages a second. `canary`: so many go first; when more than `failure_share` of
+        them die again, the rest stays. `dry_run` only counts, by `causes`. Returns when it is over (`state` done or
+        stopped, `text` says why), or as it stands after `timeout_s` (None: as long as it takes) or at once without
+        `wait`; it goes on either way. Raises UnknownQueue, UnknownExchange, InvalidArgument, PreconditionFailed.
         """
         wanted = make_filter(queue, reason, fingerprint, more)
         asked = requests.redrive(
