@@ -26,6 +26,7 @@ from posthouse.transport.messages_dead import (
     DeadLetterStoreInfo,
     Redrive,
     RedriveInfo,
+    UndoRedrive,
 )
 from posthouse.transport.names import DEAD_LETTER, actor_of_queue
 from posthouse.transport.session import State
@@ -60,6 +61,7 @@ class History:
     rejected: dict[tuple[bytes, str], int] = field(default_factory=dict)
     early: list[str] = field(default_factory=list)
     redriven: int = 0
+    undone: int = 0
     promised_routes: list[tuple[bytes, bool]] = field(default_factory=list)
 
 
@@ -258,7 +260,7 @@ class SimConsumer(SimClient):
 
 
 class SimUndertaker(SimClient):
-    """Sends dead letters back now and then, and at last until there are none."""
+    """Sends dead letters back now and then, undoes that sometimes, and at last goes on until there are none."""
 
     def __init__(self, world: World, name: str, history: History) -> None:
         super().__init__(world, name, history)
@@ -278,6 +280,19 @@ class SimUndertaker(SimClient):
         assert call.error is None, call.error
         info = result_of(call, RedriveInfo)
         self.history.redriven += info.matched
+        if not self.is_tidy and self.random.random() < 0.4:
+            asked = self.session.call(DEAD_LETTER, lambda number: UndoRedrive(number, info.id))
+            self.flush()
+            self._await(asked, self._undone)
+        else:
+            self._count()
+
+    def _undone(self, call: Call) -> None:
+        assert call.error is None, call.error
+        self.history.undone += result_of(call, RedriveInfo).taken_back
+        self._count()
+
+    def _count(self) -> None:
         asked = self.session.call(DEAD_LETTER, DeadLetterStatus)
         self.flush()
         self._await(asked, self._counted)
