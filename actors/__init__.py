@@ -30,9 +30,14 @@ queue_consumers   who may receive, how much, and whose turn it is
 queue_dedup       the dedup ids a queue has seen
 queue_streams     the last number seen of each publisher's stream
 queue_records     the queue's journal records as bytes
+dead_letter_group letters that died together, as the index knows them and a listing shows them
+dead_letter_causes  what they died of, counted
 dead_letter_store the dead letters: which there are, why each is dead, which are on their way back
 dead_letter_replay  the store rebuilt from its journal
 dead_letter_records  its journal records as bytes
+death_headers     `x-death` and its companions, as RabbitMQ writes them
+destinations      where dead letters go: a queue, or a lane of an exchange
+past_lives        what letters that were sent on had been, in case they die again
 redrive           which dead letters go back, how fast, and when it stops
 stored_batch      one batch in a queue: its bytes, its place, what of it is still alive
 timetable         which message is due when, for millions of them
@@ -62,8 +67,10 @@ delay_requests    what clients ask the scheduler: list, cancel, reschedule, fire
 departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal
 dead_letter       keeps what could not be handled, shows it, sends it back
-returns           how dead letters return to queues
-existence         whether a queue is gone for good, as the registry says
+outgoing          everything on its way out of the dead letters
+returns           how dead letters return: redrives at their pace
+taking_back       the undoing of a redrive
+existence         whether a queue or an exchange is gone for good, as the registry says
 door              lets clients in over TCP and passes their frames to the actors they name, and back
 door_loop         a TCP socket on one side, the actors' sockets on the other
 """

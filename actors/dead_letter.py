@@ -1,7 +1,8 @@
 """The dead-letter actor: keeps what could not be handled, shows it, and sends it back.
 
-A burial is a round like a queue's store: appended, synced once, and only then settled. Redrives are moves the other
-way (`returns.py`). A full store refuses and the messages stay where they died.
+A burial is a round like a queue's store: appended, synced once, and only then settled. What has a dead-letter exchange
+goes on to it (`outgoing.py`); redrives are moves back (`returns.py`). A full store refuses and the messages stay where
+they died.
 
 Fails with: DiskFault (its journal; the supervisor decides), assertions (ours; the next life replays the journal).
 """
@@ -13,19 +14,25 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.dead_letter_group import Group, info_of
 from posthouse.actors.dead_letter_records import (
     Grave,
     Kind,
     Leaving,
+    Noted,
     decode_buried,
     encode_buried,
     encode_leaving,
     encode_mark,
+    encode_noted,
     encode_ranges,
 )
 from posthouse.actors.dead_letter_replay import replay_record
-from posthouse.actors.dead_letter_store import DeadLetterStore, Group, StoreLimits, info_of
+from posthouse.actors.dead_letter_store import DeadLetterStore, StoreLimits
+from posthouse.actors.death_headers import HOPS_MAX, deaths_of
 from posthouse.actors.move import Admission
+from posthouse.actors.outgoing import Outgoing
+from posthouse.actors.past_lives import continued, forgotten
 from posthouse.actors.returns import Returns
 from posthouse.actors.stored_batch import Bytes, StoredBatch
 from posthouse.supervisor import control_messages as control
@@ -33,8 +40,9 @@ from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, headers_of, message_id_of, slice_batch
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation, QueueFull
 from posthouse.transport.links import Arrived, Link
-from posthouse.transport.messages import Batch, Failed, Message, Reply, StoreNote
+from posthouse.transport.messages import Batch, Failed, Message, Receipt, Reply, StoreNote
 from posthouse.transport.messages_dead import (
+    TAKEN_BACK,
     Bury,
     DeadLetterInfo,
     DeadLetterStatus,
@@ -46,6 +54,7 @@ from posthouse.transport.messages_dead import (
     PurgeDeadLetters,
     Redrive,
     RedriveStatus,
+    UndoRedrive,
 )
 
 LIST_MAX: Final = 1_000
@@ -53,6 +62,8 @@ COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
 COMPACT_RATIO: Final = 4
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 DISK_LOOK_MS: Final = 1_000
+TRIM_PARTS: Final = 16
+TOO_MANY_HOPS: Final = "too_many_hops"
 
 
 @final
@@ -63,8 +74,10 @@ class DeadLetterActor:
         self._context = context
         self._limits = limits or StoreLimits()
         self._store = DeadLetterStore(self._limits)
-        self._returns = Returns(context, self._store, self._batch_of, self._headers_of)
+        self._outgoing = Outgoing(context, self._store, self._batch_of, self._store.find)
+        self._returns = Returns(context, self._store, self._outgoing, self._batch_of, self._headers_of)
         self._is_disk_low = False
+        self._is_alarmed = False
         self._refused = 0
 
     # ---- life ----
@@ -76,14 +89,15 @@ class DeadLetterActor:
                 replay_record(self._store, record.position, record.kind, record.payload)
             self._store.backlog.shed(self._limits.memory_bytes_max)
         self._store.replayed()
+        self._outgoing.start()
         self._returns.start()
 
     def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
         link = arrived.link
         if type(message) is Bury:
             self._bury(link, message)
-        elif isinstance(message, Reply | Failed | StoreNote) and self._returns.hears(link):
-            self._returns.heard(link, message)
+        elif isinstance(message, Reply | Failed | StoreNote | Receipt) and self._outgoing.hears(link):
+            self._outgoing.heard(link, message)
         else:
             self._request(link, message)
 
@@ -91,24 +105,27 @@ class DeadLetterActor:
         """Sources and clients come and go; nothing is kept of them."""
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
-        if self._returns.owns(link) and abandoned:
-            self._returns.abandoned(link, abandoned)
+        if self._outgoing.owns(link) and abandoned:
+            self._outgoing.abandoned(abandoned)
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
-        if self._returns.owns(link):
-            self._returns.settled(link, contexts)
+        if self._outgoing.owns(link):
+            self._outgoing.settled(contexts)
 
     def wake(self, key: str) -> None:
         if key == "disk":
             self._look_at_disk()
         else:
+            self._outgoing.wake(key)
             self._returns.wake(key)
 
     def noticed(self, message: control.FromSupervisor) -> None:
+        self._outgoing.noticed(message)
         self._returns.noticed(message)
 
     def finish_round(self) -> None:
         self._returns.work()
+        self._outgoing.send()
         if self._context.journal.segment_is_full:
             self._rotate()
         self._store.backlog.shed(self._limits.memory_bytes_max)
@@ -133,16 +150,53 @@ class DeadLetterActor:
         try:
             if self._is_disk_low:
                 raise QueueFull("the broker's disk is nearly full; make room")
-            entry = self._store.bury(bury, batch, memoryview(bury.batch))
+            self._store.refuse_when_full()
         except QueueFull as error:
             self._refused += bury.count
+            self._alarm(str(error))
             self._refuse(link, bury, error.code, str(error))
             return
-        assert entry.raw is not None
-        grave = Grave(bury.stream, bury.first_seq, bury.death)
-        parts = encode_buried(entry.first_offset, grave, entry.raw)
+        self._is_alarmed = False
+        # A power cut may have kept the first of several records.
+        seen = max(0, self._store.streams.last(bury.stream) + 1 - bury.first_seq)
+        for start, stop, death in self._lives(bury, batch):
+            if stop > seen:
+                self._take(bury, slice_batch(batch, max(start, seen), stop), death, bury.first_seq + stop - 1)
+        if bury.death.reason != TAKEN_BACK:
+            self._returns.died_again(batch.stream, batch.first_seq, batch.count)
+
+    def _take(self, bury: Bury, batch: Batch, death: Death, last_seq: int) -> None:
+        """Letters with one earlier life, or none."""
+        if death.republish_to is not None and len(deaths_of(headers_of(batch))) >= HOPS_MAX:
+            death = msgspec.structs.replace(death, reason=TOO_MANY_HOPS, republish_to=None)
+        raw = memoryview(bury.batch) if batch.count == bury.count else messages.encode(batch)
+        entry = self._store.bury(bury.stream, last_seq, death, batch, raw)
+        grave = Grave(bury.stream, last_seq + 1 - batch.count, death)
+        parts = encode_buried(entry.first_offset, grave, raw)
         self._store.placed(entry.first_offset, self._context.append(Kind.BURIED, *parts))
-        self._returns.buried(batch)
+        if death.republish_to is not None:
+            self._outgoing.republish(self._store.find(entry.first_offset))
+
+    def _lives(self, bury: Bury, batch: Batch) -> list[tuple[int, int, Death]]:
+        """The batch cut where its messages had different earlier lives, and how each goes on."""
+        if self._store.key_of(batch.stream) is None:
+            return [(0, batch.count, bury.death)]
+        found: list[tuple[int, int, Death]] = []
+        for life in self._store.past.find(batch.stream, batch.first_seq, batch.count):
+            try:
+                record = self._context.journal.read(life.position)
+                earlier = decode_buried(record.payload)
+                death = continued(bury.death, earlier.grave.death, life.first_id)
+            except LookupError:
+                death = forgotten(bury.death, life.first_id)
+            found.append((life.start, life.stop, death))
+        return found
+
+    def _alarm(self, text: str) -> None:
+        """Said once, until something was taken again."""
+        if not self._is_alarmed:
+            self._is_alarmed = True
+            self._context.tell_supervisor(control.Announce(f"nothing more is taken, and stays in its queue: {text}"))
 
     def _refuse(self, link: Link, bury: Bury, code: str, text: str) -> None:
         self._context.send(link, StoreNote(bury.stream, bury.first_seq, bury.count, code, text))
@@ -170,6 +224,8 @@ class DeadLetterActor:
                 self._returns.begin(link, message)
             case RedriveStatus(request, number, stop):
                 context.reply(link, request, self._returns.status(number, stop=stop))
+            case UndoRedrive():
+                self._returns.undo(link, message)
             case DeadLetterStatus(request):
                 context.reply(link, request, self._status())
             case _:
@@ -189,6 +245,7 @@ class DeadLetterActor:
             purged=store.counters.purged,
             refused=self._refused,
             journal_bytes=self._context.journal.stats().bytes,
+            republished=store.counters.republished,
         )
 
     def _info(self, group: Group, number: int, is_leaving: bool) -> DeadLetterInfo:
@@ -200,6 +257,9 @@ class DeadLetterActor:
         entry = self._store.backlog.find(number)
         assert entry.position is not None
         death = decode_buried(self._context.journal.read(entry.position).payload).grave.death
+        notes = [remark for _, _, remarks in self._store.notes.pieces(number, number) for remark in remarks]
+        if notes:
+            death = msgspec.structs.replace(death, history=(*death.history, *notes))
         is_leaving = bool(self._store.leaving.pieces(number, number))
         index = number - group.first_id
         batch = slice_batch(self._batch_of(group.first_id), index, index + 1)
@@ -252,15 +312,25 @@ class DeadLetterActor:
         grave = Grave(old.grave.stream, old.grave.first_seq, old.grave.death, store.live_ranges(entry))
         parts = encode_buried(entry.first_offset, grave, old.raw)
         store.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
-        for queue, intent in store.intents_in(entry):
+        for first, last, remarks in store.notes.pieces(entry.first_offset, entry.last_offset):
+            for remark in remarks:
+                journal.append(Kind.NOTED, encode_noted(Noted([first, last], remark)))
+        for intent in store.intents_in(entry.first_offset, entry.last_offset):
             flat = [number for pair in intent.item.ranges for number in pair]
-            leaving = Leaving(queue, store.outboxes[queue].stream, intent.first_seq, flat)
+            key, redrive = intent.item.key, intent.item.redrive
+            leaving = Leaving(key, store.outboxes[key].stream, intent.first_seq, flat, redrive)
             journal.append(Kind.LEAVING, encode_leaving(leaving))
 
     def _trim(self) -> None:
-        lowest = self._store.backlog.lowest_position()
+        """Let old segments go, but for as much as is kept of earlier lives."""
         journal = self._context.journal
-        journal.trim(journal.next_position if lowest is None else lowest)
+        lowest = self._store.backlog.lowest_position()
+        needed = journal.next_position if lowest is None else lowest
+        first = journal.first_position
+        for part in range(1, TRIM_PARTS + 1):
+            if journal.stats().bytes <= self._limits.past_bytes_max + self._store.backlog.body_bytes:
+                break
+            journal.trim(min(needed, first + (journal.next_position - first) * part // TRIM_PARTS))
 
 
 def _decode(raw: Bytes) -> Batch:

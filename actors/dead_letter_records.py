@@ -7,16 +7,24 @@
                 grave: MessagePack [move stream, first sequence, Death, live]
                 live: MOVED only, [first, last, …] of the ids that are still there
     3 LEAVING   ┌──────────────────────────────────────────────────────────┐
-                │ MessagePack [queue, move stream, first sequence,         │
-                │   [first, last, …]]                                      │
+                │ MessagePack [destination, move stream, first sequence,   │
+                │   [first, last, …], redrive]                             │
                 └──────────────────────────────────────────────────────────┘
+                destination: as `destinations.py` writes it; redrive 0: to the dead-letter exchange of their queue
     4 LEFT      ┌──────────────────────────────────────────────────────────┐
     5 RETURNED  │ MessagePack [first, last, …]                             │
     6 PURGED    └──────────────────────────────────────────────────────────┘
     7 MARK      ┌──────────────────────────────────────────────────────────┐
                 │ MessagePack [next_id, [stream, last_seq, …],             │
-                │   {queue: [move stream, next sequence]},                 │
-                │   [buried, redriven, purged]]                            │
+                │   {destination: [move stream, next sequence]},           │
+                │   [buried, redriven, purged, republished], [redrive, …]] │
+                └──────────────────────────────────────────────────────────┘
+    8 NOTED     ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack [[first, last, …], Attempt]                  │
+                └──────────────────────────────────────────────────────────┘
+                a remark of the store on letters: a move that failed
+    9 REDRIVE   ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack of a RedriveRecord: a redrive as it stands   │
                 └──────────────────────────────────────────────────────────┘
 
 Integers are little endian, ranges of ids inclusive. Kinds are never used again; trailing fields may be added. The batch
@@ -34,7 +42,7 @@ import msgspec
 
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport.errors import JournalCorrupt
-from posthouse.transport.messages_dead import Death
+from posthouse.transport.messages_dead import Attempt, Death, Redrive
 
 _HEAD: Final = struct.Struct("<QI")
 
@@ -49,6 +57,8 @@ class Kind(enum.IntEnum):
     RETURNED = 5
     PURGED = 6
     MARK = 7
+    NOTED = 8
+    REDRIVE = 9
 
 
 @final
@@ -63,12 +73,56 @@ class Grave(msgspec.Struct, frozen=True, array_like=True):
 
 @final
 class Leaving(msgspec.Struct, frozen=True, array_like=True):
-    """The intent of a move to a queue."""
+    """The intent of a move. `key` is the destination's, `redrive` the number of the one it is part of."""
 
-    queue: str
+    key: str
     stream: int
     first_seq: int
     ranges: list[int]
+    redrive: int = 0
+
+
+@final
+class Noted(msgspec.Struct, frozen=True, array_like=True):
+    """A remark on letters."""
+
+    ranges: list[int]
+    remark: Attempt
+
+
+@final
+class RedriveRecord(msgspec.Struct, array_like=True):
+    """One redrive: what was asked, how far it is, and under which numbers its letters went.
+
+    `up_to` is the last id it may touch, `cursor` the last it has looked at; `sent`, `moved`, `back` and `failed` count
+    messages. `streams` maps destinations to flat ranges of numbers. `text` says why it stopped.
+    """
+
+    number: int
+    asked: Redrive
+    matched: int
+    up_to: int
+    begun_ms: int
+    cursor: int = 0
+    sent: int = 0
+    moved: int = 0
+    back: int = 0
+    failed: int = 0
+    taken_back: int = 0
+    text: str = ""
+    is_over: bool = False
+    is_past_canaries: bool = False
+    streams: dict[str, list[int]] = msgspec.field(default_factory=dict)
+
+    def went(self, key: str, first_seq: int, count: int, last_id: int) -> None:
+        """Letters were intended for a destination."""
+        self.sent += count
+        self.cursor = max(self.cursor, last_id)
+        ranges = self.streams.setdefault(key, [])
+        if ranges and ranges[-1] + 1 == first_seq:
+            ranges[-1] = first_seq + count - 1
+        else:
+            ranges += (first_seq, first_seq + count - 1)
 
 
 @final
@@ -78,6 +132,7 @@ class Counters(msgspec.Struct, array_like=True):
     buried: int = 0
     redriven: int = 0
     purged: int = 0
+    republished: int = 0
 
 
 @final
@@ -88,6 +143,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     streams: list[int]
     targets: dict[str, list[int]]
     counters: Counters
+    redrives: list[RedriveRecord] = []
 
 
 @final
@@ -104,6 +160,8 @@ _grave = msgspec.msgpack.Decoder(Grave)
 _leaving = msgspec.msgpack.Decoder(Leaving)
 _numbers = msgspec.msgpack.Decoder(list[int])
 _mark = msgspec.msgpack.Decoder(Mark)
+_noted = msgspec.msgpack.Decoder(Noted)
+_redrive = msgspec.msgpack.Decoder(RedriveRecord)
 _T = TypeVar("_T")
 
 
@@ -121,6 +179,16 @@ def encode_leaving(leaving: Leaving) -> bytes:
 def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
     """A LEFT, RETURNED or PURGED record."""
     return _encode([number for pair in ranges for number in pair])
+
+
+def encode_noted(noted: Noted) -> bytes:
+    """A NOTED record."""
+    return _encode(noted)
+
+
+def encode_redrive(record: RedriveRecord) -> bytes:
+    """A REDRIVE record."""
+    return _encode(record)
 
 
 def encode_mark(mark: Mark) -> bytes:
@@ -147,6 +215,18 @@ def decode_leaving(payload: Bytes) -> Leaving:
 def decode_ranges(payload: Bytes) -> list[tuple[int, int]]:
     """Raises JournalCorrupt."""
     return pairs_of(_decoded(_numbers, payload))
+
+
+def decode_noted(payload: Bytes) -> Noted:
+    """Raises JournalCorrupt."""
+    noted = _decoded(_noted, payload)
+    pairs_of(noted.ranges)
+    return noted
+
+
+def decode_redrive(payload: Bytes) -> RedriveRecord:
+    """Raises JournalCorrupt."""
+    return _decoded(_redrive, payload)
 
 
 def decode_mark(payload: Bytes) -> Mark:

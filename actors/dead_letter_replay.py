@@ -1,7 +1,7 @@
 """The dead-letter store rebuilt from its journal, record by record.
 
 Records may begin anywhere (older segments are gone) and refer to letters that left long ago. Afterwards every letter is
-resting, or leaving under the number it was given, to be sent again.
+resting, or leaving under the number it was given, to be sent again; redrives are where they were.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from posthouse.actors.dead_letter_records import (
     decode_buried,
     decode_leaving,
     decode_mark,
+    decode_noted,
     decode_ranges,
+    decode_redrive,
     pairs_of,
 )
-from posthouse.actors.dead_letter_store import DeadLetterStore, Range
-from posthouse.actors.move import Outbox
+from posthouse.actors.dead_letter_store import DeadLetterStore, Range, Return
+from posthouse.actors.move import Intent
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport import messages
 from posthouse.transport.errors import JournalCorrupt
@@ -32,9 +34,14 @@ def replay_record(store: DeadLetterStore, position: int, kind: int, payload: Byt
         _leaving(store, payload)
     elif kind == Kind.MARK:
         _mark(store, payload)
-    elif kind in (Kind.LEFT, Kind.RETURNED, Kind.PURGED):
-        for first, last in decode_ranges(payload):
-            _ended(store, Kind(kind), first, last)
+    elif kind in (Kind.LEFT, Kind.RETURNED):
+        _moved(store, Kind(kind), decode_ranges(payload))
+    elif kind == Kind.PURGED:
+        _purged(store, decode_ranges(payload))
+    elif kind == Kind.NOTED:
+        _noted(store, payload)
+    elif kind == Kind.REDRIVE:
+        store.keep_redrive(decode_redrive(payload))
     else:
         raise JournalCorrupt(
             f"the record at {position} has kind {kind}, which this version does not know; "
@@ -62,32 +69,52 @@ def _buried(store: DeadLetterStore, position: int, payload: Bytes) -> None:
 
 def _leaving(store: DeadLetterStore, payload: Bytes) -> None:
     leaving = decode_leaving(payload)
-    outbox = store.outboxes.setdefault(leaving.queue, Outbox(leaving.stream))
+    outbox = store.open_outbox(leaving.key, leaving.stream)
     pairs = pairs_of(leaving.ranges)
     count = sum(last - first + 1 for first, last in pairs)
     there: list[Range] = [(low, high) for pair in pairs for low, high, _ in store.resting.pieces(*pair)]
     if outbox.get(leaving.first_seq) is None and sum(last - first + 1 for first, last in there) == count:
-        store.leave(leaving.queue, pairs, leaving.first_seq)
+        # What a compaction wrote again was counted before the mark ahead of it.
+        is_counted = leaving.first_seq < outbox.next_seq
+        record = store.redrives.pop(leaving.redrive, None) if is_counted else None
+        store.leave(leaving.key, pairs, leaving.redrive, leaving.first_seq)
+        if record is not None:
+            store.redrives[leaving.redrive] = record
     outbox.next_seq = max(outbox.next_seq, leaving.first_seq + count)
 
 
-def _ended(store: DeadLetterStore, kind: Kind, first: int, last: int) -> None:
-    for _, _, (queue, first_seq) in store.leaving.pieces(first, last):
-        intent = store.outboxes[queue].get(first_seq)
-        if intent is not None:
-            store.outboxes[queue].drop(intent)
-    if kind is Kind.RETURNED:
-        store.returned([(first, last)])
-        return
-    pieces = [(low, high) for low, high, _ in store.resting.take(first, last)]
-    pieces += [(low, high) for low, high, _ in store.leaving.take(first, last)]
-    for low, high in pieces:
-        store.settle(low, high)
-        count = high - low + 1
-        if kind is Kind.LEFT:
-            store.counters.redriven += count
+def _moved(store: DeadLetterStore, kind: Kind, pairs: list[Range]) -> None:
+    """Moves ended, whole ones: their letters arrived, or rest again."""
+    moves: dict[tuple[str, int], Intent[Return]] = {}
+    for pair in pairs:
+        for intent in store.intents_in(*pair):
+            moves[intent.item.key, intent.first_seq] = intent
+    for (key, _), intent in moves.items():
+        if kind is Kind.RETURNED:
+            store.returned(intent)
         else:
-            store.counters.purged += count
+            store.left(intent)
+        store.outboxes[key].drop(intent)
+    if kind is Kind.LEFT:
+        # The intent may have been in a segment that is gone.
+        for first, last in pairs:
+            for low, high, _ in store.resting.take(first, last):
+                store.settle(low, high)
+                store.counters.redriven += high - low + 1
+
+
+def _purged(store: DeadLetterStore, pairs: list[Range]) -> None:
+    for first, last in pairs:
+        for low, high, _ in store.resting.take(first, last):
+            store.settle(low, high)
+            store.counters.purged += high - low + 1
+
+
+def _noted(store: DeadLetterStore, payload: Bytes) -> None:
+    noted = decode_noted(payload)
+    for first, last in pairs_of(noted.ranges):
+        there = [*store.resting.pieces(first, last), *store.leaving.pieces(first, last)]
+        store.note([(low, high) for low, high, _ in there], noted.remark)
 
 
 def _mark(store: DeadLetterStore, payload: Bytes) -> None:
@@ -95,9 +122,11 @@ def _mark(store: DeadLetterStore, payload: Bytes) -> None:
     store.next_id = max(store.next_id, mark.next_id)
     for stream, last_seq in zip(mark.streams[::2], mark.streams[1::2], strict=True):
         store.streams.saw(stream, last_seq)
-    for queue, (stream, next_seq) in mark.targets.items():
-        outbox = store.outboxes.setdefault(queue, Outbox(stream))
+    for key, (stream, next_seq) in mark.targets.items():
+        outbox = store.open_outbox(key, stream)
         outbox.next_seq = max(outbox.next_seq, next_seq)
+    for record in mark.redrives:
+        store.keep_redrive(record)
     for name in mark.counters.__struct_fields__:
         highest = max(getattr(store.counters, name), getattr(mark.counters, name))
         setattr(store.counters, name, highest)

@@ -1,28 +1,34 @@
-"""The dead letters: which there are, why each is dead, and which are on their way back to a queue.
+"""The dead letters: which there are, why each is dead, and which are on their way to a queue or an exchange.
 
 A deterministic core. Every letter has an id, 1, 2, 3, … for ever; letters that died together are one *group* with
-consecutive ids, and a letter is in exactly one place: resting, leaving for one queue, or gone. The index is in memory,
-a few hundred bytes a group; bodies and histories are on disk and read when somebody looks. A burial under a number of a
-stream that was stored before changes nothing. It must not know of clocks, sockets or files.
+consecutive ids, and a letter is in exactly one place: resting, leaving for one destination, or gone. The index is in
+memory, a few hundred bytes a group; bodies and histories are on disk and read when somebody looks. A burial under a
+number of a stream that was stored before changes nothing. It must not know of clocks, sockets or files.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
-from posthouse.actors.dead_letter_records import Counters, Mark
+from posthouse.actors.dead_letter_causes import causes_of
+from posthouse.actors.dead_letter_group import Group, group_of, has_headers, is_meant
+from posthouse.actors.dead_letter_records import Counters, Mark, RedriveRecord
+from posthouse.actors.destinations import destination_of
 from posthouse.actors.move import Admission, Intent, Outbox, admission
 from posthouse.actors.offsets import RangeMap, merged
+from posthouse.actors.past_lives import PastLives
 from posthouse.actors.queue_backlog import Backlog
 from posthouse.actors.queue_streams import Streams
 from posthouse.actors.stored_batch import Bytes, StoredBatch, stored
 from posthouse.transport.errors import QueueFull, UnknownDeadLetter
 from posthouse.transport.messages import Batch
-from posthouse.transport.messages_dead import Bury, Cause, DeadLetterFilter, DeadLetterInfo, Death
+from posthouse.transport.messages_dead import Attempt, Bury, Cause, DeadLetterFilter, Death
+
+NOTES_MAX: Final = 4
+REDRIVES_REMEMBERED: Final = 100
 
 Range = tuple[int, int]
 
@@ -35,43 +41,16 @@ class StoreLimits(NamedTuple):
     bytes_max: int = 4 * 1024 * 1024 * 1024
     memory_bytes_max: int = 2 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
-
-
-@final
-class Group(msgspec.Struct, frozen=True, gc=False):
-    """Letters `first_id … last_id`, which died together: what a filter looks at and a listing shows."""
-
-    first_id: int
-    last_id: int
-    reason: str
-    queue: str
-    exchange: str
-    routing_key: str
-    attempt: int
-    first_ms: int
-    died_ms: int
-    fingerprint: str
-    cause: str
-    size: int
-
-
-@final
-class _Tally(msgspec.Struct):
-    """What is counted of one cause."""
-
-    first_ms: int
-    last_ms: int = 0
-    count: int = 0
-    cause: str = ""
-    queues: set[str] = msgspec.field(default_factory=set)
-    reasons: set[str] = msgspec.field(default_factory=set)
+    past_bytes_max: int = 32 * 1024 * 1024
+    """Journal that no letter needs is kept up to this size, so that what dies again goes on with its history."""
 
 
 class Return(NamedTuple):
-    """Letters that move to a queue together."""
+    """Letters that move to one destination together; `redrive` 0: to the dead-letter exchange of their queue."""
 
-    queue: str
+    key: str
     ranges: list[Range]
+    redrive: int = 0
 
 
 Headers = Callable[[Group], dict[str, Any] | None]
@@ -91,9 +70,24 @@ class DeadLetterStore:
         self.next_id = 1
         self.resting: RangeMap[int] = RangeMap()
         self.leaving: RangeMap[tuple[str, int]] = RangeMap()
+        self.notes: RangeMap[tuple[Attempt, ...]] = RangeMap()
+        self.redrives: dict[int, RedriveRecord] = {}
+        self.past = PastLives()
+        self._key_of: dict[int, str] = {}
         self._groups: dict[int, Group] = {}
         # Groups of which letters have gone; of all others, a look at the group says which letters there are.
         self._partial: set[int] = set()
+
+    def open_outbox(self, key: str, stream: int) -> Outbox[Return]:
+        """The moves to a destination; `stream` is theirs if they had none."""
+        outbox = self.outboxes.setdefault(key, Outbox())
+        outbox.stream = outbox.stream or stream
+        self._key_of[outbox.stream] = key
+        return outbox
+
+    def key_of(self, stream: int) -> str | None:
+        """The destination whose moves have this stream; None for streams of others."""
+        return self._key_of.get(stream)
 
     # ---- letters come in ----
 
@@ -106,15 +100,18 @@ class DeadLetterStore:
         last_seq = bury.first_seq + bury.count - 1
         return admission(self.streams.last(bury.stream), bury.floor, bury.first_seq, last_seq)
 
-    def bury(self, bury: Bury, batch: Batch, raw: Bytes) -> StoredBatch:
-        """Take letters that `admission` called new. Raises QueueFull; nothing has changed then."""
+    def refuse_when_full(self) -> None:
+        """Raises QueueFull."""
         if self.is_full:
             raise QueueFull(
                 f"the dead-letter store holds {self.backlog.live} messages of {self.limits.messages_max} and "
                 f"{self.backlog.body_bytes} bytes of {self.limits.bytes_max}; redrive or purge some"
             )
-        self.streams.saw(bury.stream, bury.first_seq + bury.count - 1)
-        entry = self._add(self.next_id, batch, raw, bury.death)
+
+    def bury(self, stream: int, last_seq: int, death: Death, batch: Batch, raw: Bytes) -> StoredBatch:
+        """Take letters whose numbers, up to `last_seq`, `admission` called new."""
+        self.streams.saw(stream, last_seq)
+        entry = self._add(self.next_id, batch, raw, death)
         self.counters.buried += entry.count
         return entry
 
@@ -123,20 +120,7 @@ class DeadLetterStore:
         self.next_id = max(self.next_id, entry.last_offset + 1)
         self.backlog.add(entry)
         self.resting.put(first_id, entry.last_offset, 0)
-        self._groups[first_id] = Group(
-            first_id,
-            entry.last_offset,
-            sys.intern(death.reason),
-            sys.intern(death.queue),
-            sys.intern(batch.exchange),
-            sys.intern(batch.routing_key),
-            death.attempt,
-            death.first_ms,
-            death.died_ms,
-            sys.intern(death.fingerprint),
-            sys.intern(death.cause),
-            entry.body_bytes // entry.count,
-        )
+        self._groups[first_id] = group_of(entry, batch, death)
         return entry
 
     def placed(self, first_id: int, position: int) -> None:
@@ -154,13 +138,9 @@ class DeadLetterStore:
             group = self._groups[entry.first_offset]
             if (
                 group.last_id > after
-                and (wanted.queue is None or group.queue == wanted.queue)
-                and (wanted.reason is None or group.reason == wanted.reason)
-                and (wanted.fingerprint is None or group.fingerprint == wanted.fingerprint)
-                and (wanted.after_ms is None or group.died_ms >= wanted.after_ms)
-                and (wanted.before_ms is None or group.died_ms < wanted.before_ms)
+                and is_meant(group, wanted)
                 and (ids is None or any(group.first_id <= number <= group.last_id for number in ids))
-                and (wanted.headers is None or _has(headers(group), wanted.headers))
+                and (wanted.headers is None or has_headers(headers(group), wanted.headers))
             ):
                 yield group
 
@@ -203,35 +183,15 @@ class DeadLetterStore:
             raise UnknownDeadLetter(f"there is no dead letter {number}; it was redriven, purged, or never there")
         return self._groups[self.backlog.find(number).first_offset]
 
-    def causes(self, wanted: DeadLetterFilter, headers: Headers, limit: int) -> list[Cause]:
+    def causes(
+        self, wanted: DeadLetterFilter, headers: Headers, limit: int, *, with_leaving: bool = True
+    ) -> list[Cause]:
         """What the letters that a filter means died of, the most frequent first."""
-        found: dict[str, _Tally] = {}
-        for group in self.groups(wanted, headers):
-            count = sum(last - first + 1 for first, last in self.ranges(group, wanted, with_leaving=True))
-            if not count:
-                continue
-            tally = found.get(group.fingerprint)
-            if tally is None:
-                tally = found[group.fingerprint] = _Tally(first_ms=group.first_ms)
-            tally.count += count
-            tally.cause = group.cause
-            tally.queues.add(group.queue)
-            tally.reasons.add(group.reason)
-            tally.first_ms = min(tally.first_ms, group.first_ms)
-            tally.last_ms = max(tally.last_ms, group.died_ms)
-        causes = [
-            Cause(
-                fingerprint=fingerprint,
-                cause=tally.cause,
-                count=tally.count,
-                queues=tuple(sorted(tally.queues)),
-                reasons=tuple(sorted(tally.reasons)),
-                first_ms=tally.first_ms,
-                last_ms=tally.last_ms,
-            )
-            for fingerprint, tally in found.items()
-        ]
-        return sorted(causes, key=lambda cause: (-cause.count, cause.fingerprint))[:limit]
+        counted = (
+            (group, sum(last - first + 1 for first, last in self.ranges(group, wanted, with_leaving=with_leaving)))
+            for group in self.groups(wanted, headers)
+        )
+        return causes_of(counted, limit)
 
     # ---- letters go ----
 
@@ -244,31 +204,65 @@ class DeadLetterStore:
             self.counters.purged += last - first + 1
         return merged(purged)
 
-    def leave(self, queue: str, ranges: list[Range], first_seq: int | None = None) -> Intent[Return]:
-        """Resting letters are to be moved to a queue. The sequence is given by a replay."""
+    def leave(self, key: str, ranges: list[Range], redrive: int = 0, first_seq: int | None = None) -> Intent[Return]:
+        """Resting letters are to be moved to a destination. The sequence is given by a replay."""
         count = sum(last - first + 1 for first, last in ranges)
         size = 0
         for first, last in ranges:
             entry = self.backlog.find(first)
             size += entry.size * (last - first + 1) // entry.count
-        intent = self.outboxes[queue].add(count, size, Return(queue, ranges), first_seq)
+        intent = self.outboxes[key].add(count, size, Return(key, ranges, redrive), first_seq)
         for first, last in ranges:
             self.resting.take(first, last)
-            self.leaving.put(first, last, (queue, intent.first_seq))
+            self.leaving.put(first, last, (key, intent.first_seq))
+        record = self.redrives.get(redrive)
+        if record is not None:
+            record.went(key, intent.first_seq, count, ranges[-1][1])
         return intent
 
-    def left(self, ranges: list[Range]) -> None:
-        """Their queue has them."""
+    def left(self, intent: Intent[Return]) -> None:
+        """Their destination has them. What they were is remembered, in case they die again."""
+        key, ranges, redrive = intent.item
+        stream, seq = self.outboxes[key].stream, intent.first_seq
         for first, last in ranges:
+            position = self.backlog.find(first).position
+            self.past.remember(stream, seq, first, last - first + 1, position or 0)
+            seq += last - first + 1
             self.leaving.take(first, last)
             self.settle(first, last)
-            self.counters.redriven += last - first + 1
+        counters, record = self.counters, self.redrives.get(redrive)
+        if redrive or not destination_of(key).is_exchange:
+            counters.redriven += intent.count
+        else:
+            counters.republished += intent.count
+        if record is not None:
+            record.moved += intent.count
 
-    def returned(self, ranges: list[Range]) -> None:
-        """Their queue did not take them: they rest again."""
-        for first, last in ranges:
+    def returned(self, intent: Intent[Return]) -> None:
+        """Their destination did not take them: they rest again."""
+        for first, last in intent.item.ranges:
             for low, high, _ in self.leaving.take(first, last):
                 self.resting.put(low, high, 0)
+        record = self.redrives.get(intent.item.redrive)
+        if record is not None:
+            record.back += intent.count
+
+    def note(self, ranges: list[Range], remark: Attempt) -> None:
+        """Remember a remark on letters that are there; of many, the first and the last ones."""
+        for first, last in ranges:
+            known = self.notes.pieces(first, last)
+            self.notes.put(first, last, (remark,))
+            for low, high, notes in known:
+                kept = notes if len(notes) < NOTES_MAX else (notes[0], *notes[2:])
+                self.notes.put(low, high, (*kept, remark))
+
+    def keep_redrive(self, record: RedriveRecord) -> None:
+        """A redrive began, or the journal tells of one. The oldest that are over are forgotten."""
+        self.redrives[record.number] = record
+        for number in [number for number, one in self.redrives.items() if one.is_over]:
+            if len(self.redrives) <= REDRIVES_REMEMBERED:
+                break
+            del self.redrives[number]
 
     def settle(self, first: int, last: int) -> None:
         """These letters are in no index any more; groups without letters are forgotten."""
@@ -277,6 +271,8 @@ class DeadLetterStore:
             entry = self.backlog.find(low)
             high = min(last, entry.last_offset)
             self.backlog.settle(low, high)
+            if self.notes:
+                self.notes.take(low, high)
             if entry.live:
                 self._partial.add(entry.first_offset)
             else:
@@ -288,8 +284,9 @@ class DeadLetterStore:
 
     def mark(self) -> Mark:
         """What the head of a new journal segment must say."""
-        targets = {queue: [outbox.stream, outbox.next_seq] for queue, outbox in self.outboxes.items()}
-        return Mark(self.next_id, self.streams.flat(), targets, msgspec.structs.replace(self.counters))
+        targets = {key: [outbox.stream, outbox.next_seq] for key, outbox in self.outboxes.items()}
+        counters = msgspec.structs.replace(self.counters)
+        return Mark(self.next_id, self.streams.flat(), targets, counters, list(self.redrives.values()))
 
     def live_ranges(self, entry: StoredBatch) -> list[int]:
         """The ids of a group that are there, flat."""
@@ -298,11 +295,11 @@ class DeadLetterStore:
         pieces += [(low, high) for low, high, _ in self.leaving.pieces(*bounds)]
         return [number for pair in merged(sorted(pieces)) for number in pair]
 
-    def intents_in(self, entry: StoredBatch) -> list[tuple[str, Intent[Return]]]:
-        """The moves that letters of this group are part of."""
-        keys = {key for _, _, key in self.leaving.pieces(entry.first_offset, entry.last_offset)}
-        found = [(queue, self.outboxes[queue].get(first_seq)) for queue, first_seq in sorted(keys)]
-        return [(queue, intent) for queue, intent in found if intent is not None]
+    def intents_in(self, first: int, last: int) -> list[Intent[Return]]:
+        """The moves that these letters are part of."""
+        moves = {move for _, _, move in self.leaving.pieces(first, last)}
+        found = [self.outboxes[key].get(first_seq) for key, first_seq in sorted(moves)]
+        return [intent for intent in found if intent is not None]
 
     def revive(self, first_id: int, batch: Batch, raw: Bytes, death: Death, live: list[Range], position: int) -> None:
         """The journal says: this group is at `position`, and of it these letters are there."""
@@ -321,29 +318,3 @@ class DeadLetterStore:
         """The journal has been read."""
         for outbox in self.outboxes.values():
             outbox.replayed()
-
-
-def info_of(group: Group, number: int, message_id: str, *, is_leaving: bool) -> DeadLetterInfo:
-    """A letter as a listing shows it."""
-    return DeadLetterInfo(
-        id=number,
-        reason=group.reason,
-        queue=group.queue,
-        exchange=group.exchange,
-        routing_key=group.routing_key,
-        message_id=message_id,
-        attempt=group.attempt,
-        first_ms=group.first_ms,
-        last_ms=group.died_ms,
-        fingerprint=group.fingerprint,
-        cause=group.cause,
-        size=group.size,
-        is_leaving=is_leaving,
-    )
-
-
-def _has(headers: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:
-    return headers is not None and all(
-        name in headers and type(headers[name]) is type(value) and headers[name] == value
-        for name, value in wanted.items()
-    )

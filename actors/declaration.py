@@ -12,7 +12,7 @@ from posthouse.actors.binding_table import KINDS
 from posthouse.actors.retry import DELAY_MS_MAX, check_retry
 from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
-from posthouse.transport.names import check_name, shown
+from posthouse.transport.names import check_name, check_routing_key, shown
 
 DEFAULT_EXCHANGE: Final = ExchangeSpec(name="", kind="direct")
 """Always there; every queue is bound to it by its own name."""
@@ -84,6 +84,24 @@ def check_queue(spec: QueueSpec) -> None:
     if spec.overflow == "dead-letter" and spec.dead_letter == "off":
         raise InvalidArgument(
             f"queue {shown(spec.name)} sends what is too much to the dead letters, and has dead letters off"
+        )
+    _check_dead_letter_exchange(spec)
+
+
+def _check_dead_letter_exchange(spec: QueueSpec) -> None:
+    """The exchange need not exist: it may come later, and until then the store has what dies."""
+    if spec.dead_letter_exchange is None:
+        if spec.dead_letter_routing_key is not None:
+            raise InvalidArgument(
+                f"queue {shown(spec.name)} has a dead_letter_routing_key and no dead_letter_exchange; give both"
+            )
+        return
+    check_name("dead-letter exchange", spec.dead_letter_exchange, may_be_empty=True)
+    if spec.dead_letter_routing_key is not None:
+        check_routing_key(spec.dead_letter_routing_key)
+    if spec.dead_letter == "off":
+        raise InvalidArgument(
+            f"queue {shown(spec.name)} has a dead_letter_exchange and dead letters off; choose one of the two"
         )
 
 

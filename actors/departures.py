@@ -20,12 +20,19 @@ from posthouse.actors.queue_records import Kind, LeavingRecord, encode_leaving, 
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.stored_batch import Bytes, Slice
 from posthouse.transport import messages
+from posthouse.transport.errors import ProtocolViolation
 from posthouse.transport.links import Link
-from posthouse.transport.messages import QueueSpec, StoreNote
-from posthouse.transport.messages_dead import Bury
+from posthouse.transport.messages import Batch, QueueSpec, StoreNote
+from posthouse.transport.messages_dead import Bury, TakeBack
 from posthouse.transport.names import DEAD_LETTER
 
 OFFER_AGAIN_MS: Final = 1_000
+OFFER_AGAIN_MS_MAX: Final = 8_000
+"""Refused by a full store, messages are offered again after a second, then after twice as long each time."""
+
+LOOK_BATCHES_MAX: Final = 500
+"""Looked at in one step of taking back: their bytes may have to come from the disk."""
+
 TIMER: Final = "departures"
 
 
@@ -42,6 +49,7 @@ class Departures:
         self._bytes_of = bytes_of
         self._link: Link | None = None
         self._is_refused = False
+        self._pause_ms = OFFER_AGAIN_MS
 
     def owns(self, link: Link) -> bool:
         """Is this the link to the dead letters?"""
@@ -93,6 +101,7 @@ class Departures:
             if self._state.outbox.answered(intent):
                 self._state.left(intent)
                 left.append((intent.item.first, intent.item.last))
+                self._pause_ms = OFFER_AGAIN_MS
             else:
                 self._offer_again()
         if left and self._is_durable:
@@ -106,13 +115,35 @@ class Departures:
             self._state.outbox.answered(intent)
         self._offer_again()
 
+    def take_back(self, asked: TakeBack, now_ms: int) -> tuple[int, int]:
+        """Bury what nobody was given yet of a redrive. Returns how many, and the offset to go on from, or 0."""
+        if len(asked.ranges) % 2:
+            raise ProtocolViolation("a TakeBack carries half a range")
+        wanted = list(zip(asked.ranges[::2], asked.ranges[1::2], strict=True))
+        found: list[tuple[int, int]] = []
+        looked, next_offset = self._state.failures.untouched(asked.from_offset, LOOK_BATCHES_MAX)
+        for piece in looked:
+            batch = messages.decode(self._bytes_of(piece))
+            if not isinstance(batch, Batch) or batch.stream != asked.stream:
+                continue
+            last_seq = batch.first_seq + batch.count - 1
+            for first, last in wanted:
+                low, high = max(first, batch.first_seq), min(last, last_seq)
+                if low <= high:
+                    distance = piece.first_offset - batch.first_seq
+                    found.append((low + distance, high + distance))
+        if found:
+            self.carry_out(Kind.REJECTED, self._state.failures.take_back(found, now_ms))
+        return sum(last - first + 1 for first, last in found), next_offset
+
     def wake(self) -> None:
         """Time to offer again what was refused."""
         self._is_refused = False
+        self._pause_ms = min(2 * self._pause_ms, OFFER_AGAIN_MS_MAX)
 
     def _offer_again(self) -> None:
         self._is_refused = True
-        self._context.set_timer(TIMER, self._context.monotonic_ms + OFFER_AGAIN_MS)
+        self._context.set_timer(TIMER, self._context.monotonic_ms + self._pause_ms)
 
 
 def _record(stream: int, intent: Intent[Leave]) -> LeavingRecord:

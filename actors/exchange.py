@@ -13,10 +13,12 @@ from typing import Any, Final, TypeGuard, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.death_headers import deaths_of, is_cycle
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
-from posthouse.transport.batch import check_batch, check_readable, due_of, durability_of
+from posthouse.transport import messages
+from posthouse.transport.batch import check_batch, check_readable, due_of, durability_of, headers_of
 from posthouse.transport.errors import (
     ActorDown,
     InvalidArgument,
@@ -37,6 +39,7 @@ from posthouse.transport.messages import (
     TopologyChange,
     WatchTopology,
 )
+from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
 from posthouse.transport.names import DELAY, actor_of_queue
 
@@ -73,7 +76,7 @@ class ExchangeActor:
         self._router = Router(self._topology, name)
         self._is_informed = False
         self._quarantined: dict[str, str] = {}
-        self._early: list[tuple[Arrived, Batch, msgspec.Raw]] = []
+        self._early: list[tuple[Arrived, Batch, msgspec.Raw, Republish | None]] = []
         self._queues: dict[str, Link] = {}
         self._queue_of: dict[Link, str] = {}
         self._pending: dict[tuple[int, int], Pending] = {}
@@ -88,11 +91,12 @@ class ExchangeActor:
 
     def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
         if type(message) is Batch:
-            if self._is_informed:
-                self._publish(arrived, message, raw)
-            else:
-                self._context.hold(arrived)
-                self._early.append((arrived, message, raw))
+            self._take(arrived, message, raw)
+        elif type(message) is Republish:
+            batch = messages.decode(message.batch)
+            if not isinstance(batch, Batch):
+                raise ProtocolViolation("a Republish carries no Batch")
+            self._take(arrived, batch, message.batch, message)
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._apply(message)
         elif isinstance(message, StoreNote | Scheduled) and self._is_ours(arrived.link):
@@ -136,7 +140,15 @@ class ExchangeActor:
 
     # ---- publishing ----
 
-    def _publish(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
+    def _take(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw, move: Republish | None = None) -> None:
+        if self._is_informed:
+            self._publish(arrived, batch, raw, move)
+        else:
+            self._context.hold(arrived)
+            self._early.append((arrived, batch, raw, move))
+
+    def _publish(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw, move: Republish | None = None) -> None:
+        """`move`: it comes out of the dead letters, and finds a queue or is refused."""
         key = (batch.stream, batch.first_seq)
         known = self._pending.get(key)
         if known is not None and known.count == batch.count:
@@ -146,11 +158,11 @@ class ExchangeActor:
             known.repeats += (arrived,)
             return
         try:
-            self._check(batch)
+            self._check(batch, move)
             if batch.options is not None and batch.options.deliver_at_ms is not None:
                 self._schedule(arrived, batch, raw)
                 return
-            queues = self._route(batch)
+            queues = self._route(batch) if move is None else self._route_move(batch, move)
             if self._quarantined:
                 self._refuse_quarantined(queues)
         except (Refused, Unavailable) as error:
@@ -184,7 +196,7 @@ class ExchangeActor:
         self._pending[batch.stream, batch.first_seq] = pending
         self._context.forward(self._delay, raw, len(memoryview(raw)), batch.count, pending)
 
-    def _check(self, batch: Batch) -> None:
+    def _check(self, batch: Batch, move: Republish | None) -> None:
         check_batch(batch, self._context.limits)
         check_readable(batch)
         if batch.exchange != self._name:
@@ -192,8 +204,19 @@ class ExchangeActor:
         spec = self._topology.exchanges.get(self._name)
         if spec is None:
             raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
-        if spec.internal:
+        if spec.internal and move is None:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
+
+    def _route_move(self, batch: Batch, move: Republish) -> tuple[str, ...]:
+        """Where dead letters go; the store keeps what is refused. Raises Unroutable."""
+        queues = self._router.route_raw(batch.routing_key, batch.headers).queues
+        deaths = deaths_of(headers_of(batch)) if move.no_cycles else []
+        left = tuple(queue for queue in queues if not is_cycle(queue, deaths))
+        if left:
+            return left
+        if queues:
+            raise Unroutable(f"it would go in a circle: it died in {queues[0]!r} before, and nobody rejected it since")
+        raise Unroutable(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
 
     def _route(self, batch: Batch) -> tuple[str, ...]:
         route = self._router.route_raw(batch.routing_key, batch.headers)
@@ -277,8 +300,8 @@ class ExchangeActor:
         if self._name in self._topology.exchanges and not self._is_informed:
             self._is_informed = True
             early, self._early = self._early, []
-            for arrived, batch, raw in early:
-                self._publish(arrived, batch, raw)
+            for arrived, batch, raw, move in early:
+                self._publish(arrived, batch, raw, move)
                 self._context.release(arrived)
 
     def _is_ours(self, link: Link) -> bool:

@@ -58,7 +58,7 @@ from posthouse.transport.messages import (
     Settle,
     StoreNote,
 )
-from posthouse.transport.messages_dead import LookAfter, Restore
+from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
 
 PEEK_MESSAGES_MAX: Final = 1_000
 REGISTRY: Final = "registry"
@@ -302,6 +302,8 @@ class QueueActor:
                 context.reply(link, request, state.consumers())
             case LookAfter(request, first_offset, last_offset):
                 context.reply(link, request, state.look_after(first_offset, max(first_offset, last_offset)))
+            case TakeBack(request):
+                context.reply(link, request, self._departures.take_back(message, self._now_ms))
             case PrepareDelete(request, if_unused, if_empty) if link.client_name == REGISTRY:
                 count = state.prepare_delete(if_unused, if_empty)
                 self._cancel_consumers()

@@ -8,7 +8,10 @@ finished is *leaving*: still in the queue, and given to nobody. Everything is pe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final, NamedTuple, final
+
+import msgspec
 
 from posthouse.actors import queue_view
 from posthouse.actors.move import Intent
@@ -16,8 +19,9 @@ from posthouse.actors.offsets import merged
 from posthouse.actors.queue_contents import Leave, QueueContents
 from posthouse.actors.queue_history import Failure, death
 from posthouse.actors.retry import delay_ms, is_exhausted
+from posthouse.actors.stored_batch import Slice
 from posthouse.transport.messages import QueueSpec
-from posthouse.transport.messages_dead import Attempt
+from posthouse.transport.messages_dead import TAKEN_BACK, Attempt, Death
 
 Piece = tuple[int, int, int]
 """First offset, last offset, times delivered."""
@@ -95,14 +99,40 @@ class Failures:
         self._end(pieces, reason, now_ms, fate)
         return fate._replace(gone=merged(sorted(fate.gone)))
 
-    def _end(self, pieces: Iterable[Piece], reason: str, now_ms: int, fate: Fate) -> None:
+    def untouched(self, from_offset: int, batches_max: int) -> tuple[list[Slice], int]:
+        """What is ready and was never delivered, of so many batches from an offset on; and where to go on, or 0."""
         contents = self._contents
+        found: list[Slice] = []
+        entries = list(islice(contents.backlog.since(from_offset), batches_max))
+        for entry in entries:
+            ready = contents.ready.pieces(max(from_offset, entry.first_offset), entry.last_offset)
+            pieces = [(first, last, 1) for first, last, times in ready if not times]
+            found += queue_view.slices(contents.backlog, pieces)
+        return found, entries[-1].last_offset + 1 if len(entries) == batches_max else 0
+
+    def take_back(self, pieces: Iterable[tuple[int, int]], now_ms: int) -> Fate:
+        """These ranges, which are ready and were never delivered, go back to the store they came from.
+
+        That is no death, so what the queue says of dead letters has no part in it.
+        """
+        fate = Fate([], [], [], [])
+        died = Death(reason=TAKEN_BACK, queue=self._spec.name, died_ms=now_ms, first_ms=now_ms)
+        for first, last in pieces:
+            self._contents.ready.take(first, last)
+            fate.leaving.append(self._contents.leave(first, last, died))
+        return fate
+
+    def _end(self, pieces: Iterable[Piece], reason: str, now_ms: int, fate: Fate) -> None:
+        contents, exchange = self._contents, self._spec.dead_letter_exchange
         for first, last, times in pieces:
             if self._spec.dead_letter != "store":
                 fate.gone.append((first, last))
                 continue
             for low, high, history in contents.histories.pieces(first, last):
                 died = death(self._spec.name, reason, now_ms, times, history)
+                if exchange is not None:
+                    key = self._spec.dead_letter_routing_key
+                    died = msgspec.structs.replace(died, republish_to=exchange, republish_key=key)
                 for cut in queue_view.slices(contents.backlog, [(low, high, times)]):
                     end = cut.first_offset + cut.stop - cut.start - 1
                     fate.leaving.append(contents.leave(cut.first_offset, end, died))

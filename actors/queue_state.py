@@ -41,10 +41,12 @@ _DUPLICATE: Final = StoreResult(StoreOutcome.DUPLICATE)
 
 @final
 class QueueState:
-    """The state machine of one queue. `replay` rebuilds it from the journal before the first fact."""
+    """The state machine of one queue. `replay` rebuilds it from the journal before the first fact; `failures` is the
+    part that knows the way to the dead letters.
+    """
 
     __slots__ = (
-        "_backlog", "_bounds", "_consumers", "_contents", "_failures", "_is_closing", "_ready", "_spec", "outbox",
+        "_backlog", "_bounds", "_consumers", "_contents", "_is_closing", "_ready", "_spec", "failures", "outbox",
         "replay", "storage",
     )  # fmt: skip
 
@@ -54,8 +56,8 @@ class QueueState:
         self._backlog = self._contents.backlog
         self._ready = self._contents.ready
         self._consumers = Consumers(spec.name, spec.single_active_consumer)
-        self._failures = Failures(spec, self._contents)
-        self._bounds = Bounds(spec, self._contents, self._consumers, self._failures)
+        self.failures = Failures(spec, self._contents)
+        self._bounds = Bounds(spec, self._contents, self._consumers, self.failures)
         self._is_closing = False
         self.outbox = self._contents.outbox
         self.replay = QueueReplay(self._contents)
@@ -355,7 +357,7 @@ class QueueState:
         return merged(sorted(put_back))
 
     def _fail(self, pieces: Iterable[tuple[int, int, int]], failure: Failure, *, is_final: bool) -> Fate:
-        fate = self._failures.failed(pieces, failure, is_final=is_final)
+        fate = self.failures.failed(pieces, failure, is_final=is_final)
         if is_final:
             self._contents.counters.rejected += sum(intent.count for intent in fate.leaving)
         self._gone(Kind.REJECTED, fate.gone)

@@ -5,5 +5,5 @@ clients, roles  the client processes, from outside and from inside
 measured        percentiles, CPU seconds, memory along a run
 machine         where it ran, and how fast the machine is by itself
 report          tables and JSON
-throughput, latency, publishers, fanout, footprint, restarts, journal_replay: one question each
+throughput, latency, publishers, fanout, footprint, restarts, journal_replay, dead: one question each
 """

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import fanout, footprint, journal_replay, latency, machine, publishers, restarts, throughput
+from benchmarks import dead, fanout, footprint, journal_replay, latency, machine, publishers, restarts, throughput
 from benchmarks.broker import data_parent
 from benchmarks.report import Report, Result
 from posthouse.transport.errors import PosthouseError
@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "publishers": publishers.run,
     "fanout": fanout.run,
     "footprint": footprint.run,
+    "dead": dead.run,
     "restarts": restarts.run,
     "replay": journal_replay.run,
 }

@@ -42,8 +42,8 @@ class DeadLetters:
     ) -> list[DeadLetter]:
         """Dead letters, oldest first, from above the id `after`.
 
-        Keywords narrow it further: `since` and `before` (aware datetimes, of the death), `older_than_s`, `headers`
-        (all must be there and equal), `ids`. Raises InvalidArgument.
+        Keywords narrow it further: `since` and `before` (aware datetimes, of the death), `older_than_s`,
+        `newer_than_s`, `headers` (all must be there and equal), `ids`. Raises InvalidArgument.
         """
         wanted = make_filter(queue, reason, fingerprint, more)
         return requests.shown(await self._ask(requests.letters(wanted, limit, after)))
@@ -82,6 +82,7 @@ class DeadLetters:
         fingerprint: str | None = None,
         *,
         to: str | None = None,
+        to_exchange: str | None = None,
         rate: float | None = None,
         canary: int | None = None,
         failure_share: float = 0.0,
@@ -91,15 +92,18 @@ class DeadLetters:
         on_progress: Callable[[RedriveInfo], None] | None = None,
         **more: Any,
     ) -> RedriveInfo:
-        """Send dead letters back to the queue they died in, or `to` another. Narrowed as in `list`.
+        """Send dead letters back to the queue they died in, `to` another, or through `to_exchange`.
 
-        `rate`: messages a second. `canary`: so many go first; when more than `failure_share` of them fail, the rest
-        stays. `dry_run` only counts. Returns when it is over (`state` done or stopped, `text` says why), or as it
-        stands after `timeout_s` (None: as long as it takes) or at once without `wait`; it goes on either way.
-        Raises UnknownQueue, InvalidArgument, PreconditionFailed.
+        Narrowed as in `list`. `rate`: messages a second. `canary`: so many go first; when more than `failure_share` of
+        them die again, the rest stays. `dry_run` only counts, by `causes`. Returns when it is over (`state` done or
+        stopped, `text` says why), or as it stands after `timeout_s` (None: as long as it takes) or at once without
+        `wait`; it goes on either way. Raises UnknownQueue, UnknownExchange, InvalidArgument, PreconditionFailed.
         """
         wanted = make_filter(queue, reason, fingerprint, more)
-        asked = requests.redrive(wanted, to=to, rate=rate, canary=canary, failure_share=failure_share, dry_run=dry_run)
+        asked = requests.redrive(
+            wanted, to=to, to_exchange=to_exchange, rate=rate, canary=canary, failure_share=failure_share,
+            dry_run=dry_run,
+        )  # fmt: skip
         deadline = None if timeout_s is None else time.monotonic() + check_seconds("timeout_s", timeout_s)
         info: RedriveInfo = await self._ask(asked)
         while wait and requests.is_running(info) and (deadline is None or time.monotonic() < deadline):
@@ -110,11 +114,19 @@ class DeadLetters:
         return info
 
     async def redrive_status(self, id: int) -> RedriveInfo:
-        """A redrive as it stands. Raises UnknownDeadLetter for one that ended with the actor's life."""
+        """A redrive as it stands. Raises UnknownDeadLetter; the last hundred are remembered."""
         found: RedriveInfo = await self._ask(requests.redrive_status(id))
         return found
 
     async def redrive_stop(self, id: int) -> RedriveInfo:
         """Send nothing more in this redrive; what is on its way arrives."""
         found: RedriveInfo = await self._ask(requests.redrive_status(id, stop=True))
+        return found
+
+    async def redrive_undo(self, id: int) -> RedriveInfo:
+        """Stop a redrive, and bring back what nobody was given yet; `taken_back` says how many are on their way.
+
+        Raises UnknownDeadLetter; PreconditionFailed for one that went through an exchange.
+        """
+        found: RedriveInfo = await self._ask(requests.redrive_undo(id))
         return found

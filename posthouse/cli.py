@@ -28,6 +28,7 @@ from posthouse import (
     cli_listing,
     cli_publish,
     cli_recurring,
+    cli_redrive,
     cli_topology,
 )
 from posthouse.cli_output import note, printable
@@ -104,7 +105,8 @@ delayed.command("resume")(cli_recurring.resume)
 dlq = typer.Typer(no_args_is_help=True)
 dlq.command("list")(cli_dead_letters.list_letters)
 dlq.command("show")(cli_dead_letters.show)
-dlq.command("redrive")(cli_dead_letters.redrive)
+dlq.command("redrive")(cli_redrive.redrive)
+dlq.command("undo")(cli_redrive.undo)
 dlq.command("purge")(cli_dead_letters.purge)
 
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)

@@ -1,4 +1,4 @@
-"""The dead letters: list, show, redrive, purge.
+"""The dead letters: list, show, purge; `cli_redrive.py` sends them back.
 
 A listing groups by cause unless single letters are asked for: thousands of dead letters are usually a few causes.
 """
@@ -6,6 +6,7 @@ A listing groups by cause unless single letters are asked for: thousands of dead
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
@@ -17,7 +18,6 @@ from posthouse.cli_output import (
     Column,
     count,
     name_of,
-    note,
     print_json,
     print_table,
     printable,
@@ -29,10 +29,9 @@ from posthouse.cli_output import (
 from posthouse.cli_values import HEADER_HELP, parse_duration_s, parse_headers
 from posthouse.client import Broker
 from posthouse.dead_letter_requests import REASONS, DeadLetter
-from posthouse.transport.messages_dead import RedriveInfo
+from posthouse.transport.messages_dead import Cause
 
 EMPTY: Final = "There are no such dead letters."
-NOT_ALL: Final = 1
 
 
 class Reason(StrEnum):
@@ -45,6 +44,7 @@ class Reason(StrEnum):
     NO_SUBSCRIBER = "no_subscriber"
     DELIVERY_FAILED = "delivery_failed"
     TOO_MANY_HOPS = "too_many_hops"
+    TAKEN_BACK = "taken_back"
 
 
 Queue = Annotated[str | None, typer.Option("--queue", "-q", metavar="QUEUE", help="Those that died in this queue.")]
@@ -56,16 +56,21 @@ OlderThan = Annotated[
     float | None,
     typer.Option("--older-than", metavar="S", parser=parse_duration_s, help="Those that died so long ago: 30s, 2h."),
 ]
+NewerThan = Annotated[
+    float | None,
+    typer.Option("--newer-than", metavar="S", parser=parse_duration_s, help="Those that died since: 30s, 2h."),
+]
 Headers = Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)]
 Ids = Annotated[list[int] | None, typer.Option("--id", metavar="ID", help="This one. May be repeated.")]
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def _wanted(
+def wanted_by(
     queue: str | None,
     reason: Reason | None,
     fingerprint: str | None,
     older: float | None,
+    newer: float | None,
     header: list[str] | None,
     ids: list[int] | None,
 ) -> dict[str, Any]:
@@ -74,6 +79,7 @@ def _wanted(
         "reason": None if reason is None else reason.value,
         "fingerprint": fingerprint,
         "older_than_s": older,
+        "newer_than_s": newer,
         "headers": parse_headers(header),
         "ids": ids or None,
     }
@@ -86,6 +92,7 @@ def list_letters(
     reason: Why = None,
     fingerprint: Fingerprint = None,
     older_than: OlderThan = None,
+    newer_than: NewerThan = None,
     header: Headers = None,
     each: Annotated[bool, typer.Option("--each", help="Single letters instead of causes.")] = False,
     limit: Annotated[int, typer.Option(metavar="N", help="So many rows at most.")] = 100,
@@ -96,7 +103,7 @@ def list_letters(
 
     Example:  posthouse dlq list --queue newark --reason rejected --each
     """
-    wanted = _wanted(queue, reason, fingerprint, older_than, header, None)
+    wanted = wanted_by(queue, reason, fingerprint, older_than, newer_than, header, None)
     if each:
         letters = broker.dead_letters.list(limit=limit, after=after, **wanted)
         if as_json:
@@ -120,6 +127,11 @@ def list_letters(
     if as_json:
         print_json(causes)
         return
+    print_causes(causes)
+
+
+def print_causes(causes: Iterable[Cause]) -> None:
+    """Thousands of letters are usually a few causes."""
     cause_columns = (
         Column("messages", is_number=True), Column("fingerprint"), Column("reason"),
         Column("queues", can_shrink=True), Column("last died"), Column("cause", can_shrink=True),
@@ -150,64 +162,18 @@ def show(
     say(f"published    exchange {name_of(letter.exchange).text}, key {printable(letter.routing_key)}")
     say(f"died         {_time(letter.last_at)}, first failure {_time(letter.first_at)}")
     say(f"cause        {letter.fingerprint}  {printable(letter.cause)}")
+    if letter.earlier is not None:
+        say(f"life         {letter.life}; before that it was dead letter {letter.earlier}")
     say(f"headers      {readable_map(letter.headers)}")
     say(f"body         {size(letter.size)}  {readable_body(letter.body or b'', 200)}")
     for one in letter.history:
         what = ": ".join(filter(None, (one.error_type, one.error)))
-        say(f"attempt {one.attempt}    {_time(one.at)}  {one.how} by {printable(one.consumer)}  {printable(what)}")
+        who = f"by {printable(one.consumer)}" if one.consumer else ""
+        label = f"attempt {one.attempt}" if one.consumer else "remark"
+        say(f"{label:<12} {_time(one.at)}  {' '.join(filter(None, (one.how, who)))}  {printable(what)}")
     last = letter.history[-1].traceback if letter.history else ""
     for line in last.splitlines():
         say(f"    {printable(line)}")
-
-
-@with_broker
-def redrive(
-    broker: Broker,
-    queue: Queue = None,
-    reason: Why = None,
-    fingerprint: Fingerprint = None,
-    older_than: OlderThan = None,
-    header: Headers = None,
-    id: Ids = None,
-    to: Annotated[str | None, typer.Option(metavar="QUEUE", help="To this queue, not to where they died.")] = None,
-    rate: Annotated[float | None, typer.Option(metavar="N", help="So many a second at most.")] = None,
-    canary: Annotated[
-        int | None, typer.Option(metavar="N", help="Send so many first, and stop when they fail.")
-    ] = None,
-    failure_share: Annotated[
-        float, typer.Option(metavar="SHARE", help="So many of the canaries may fail: 0 to below 1.")
-    ] = 0.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Send dead letters back to their queues. They are moved: exactly once, whatever crashes.
-
-    \b
-    Examples:
-      posthouse dlq redrive --fingerprint 8d8be5ad2bca --dry-run
-      posthouse dlq redrive --queue newark --canary 10 --rate 500
-    """
-    show_progress = sys.stderr.isatty() and not as_json
-    info = broker.dead_letters.redrive(
-        **_wanted(queue, reason, fingerprint, older_than, header, id),
-        to=to,
-        rate=rate,
-        canary=canary,
-        failure_share=failure_share,
-        dry_run=dry_run,
-        on_progress=_progress if show_progress else None,
-    )
-    if show_progress:
-        print(end="\r\033[K", file=sys.stderr)
-    if as_json:
-        print_json(info)
-    elif dry_run:
-        say(f"{_letters(info.matched)} would be redriven")
-    else:
-        say(f"redrove {info.moved:,} of {_letters(info.matched)}")
-    if info.text:
-        note(f"stopped: {printable(info.text)}")
-        raise typer.Exit(NOT_ALL)
 
 
 @with_broker
@@ -217,30 +183,25 @@ def purge(
     reason: Why = None,
     fingerprint: Fingerprint = None,
     older_than: OlderThan = None,
+    newer_than: NewerThan = None,
     header: Headers = None,
     id: Ids = None,
     everything: Annotated[bool, typer.Option("--all", help="Needed when nothing narrows it down.")] = False,
     is_sure: Sure = False,
 ) -> None:
     """Remove dead letters for good."""
-    wanted = _wanted(queue, reason, fingerprint, older_than, header, id)
+    wanted = wanted_by(queue, reason, fingerprint, older_than, newer_than, header, id)
     if all(value is None for value in wanted.values()) and not everything:
         raise typer.BadParameter("say which, or --all", param_hint="--all")
     if not is_sure:
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody can be asked here; say --yes", param_hint="--yes")
         matched = broker.dead_letters.redrive(**wanted, dry_run=True).matched
-        typer.confirm(f"Remove {_letters(matched)} for good?", abort=True)
-    say(f"removed {_letters(broker.dead_letters.purge(**wanted))}")
+        typer.confirm(f"Remove {letters_text(matched)} for good?", abort=True)
+    say(f"removed {letters_text(broker.dead_letters.purge(**wanted))}")
 
 
-def _progress(info: RedriveInfo) -> None:
-    done = info.moved * 30 // max(1, info.matched)
-    bar = "#" * done + "-" * (30 - done)
-    print(end=f"\r[{bar}] {info.moved:,} of {info.matched:,}  {info.state}", file=sys.stderr, flush=True)
-
-
-def _letters(number: int) -> str:
+def letters_text(number: int) -> str:
     return "1 dead letter" if number == 1 else f"{count(number)} dead letters"
 
 

@@ -146,6 +146,13 @@ def declare_queue(
         DeadLetterPolicy | None,
         typer.Option(metavar="POLICY", help="store (default) or off: what dies is gone.", show_default=False),
     ] = None,
+    dead_letter_exchange: Annotated[
+        str | None,
+        typer.Option(metavar="EXCHANGE", help="What dies goes to this exchange, '' being the default one."),
+    ] = None,
+    dead_letter_routing_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Under this routing key, not its own.")
+    ] = None,
     ack_timeout: Annotated[
         float | None,
         typer.Option(metavar="S", parser=parse_duration_s, help="Take back what is held longer: 30s, 15m."),
@@ -167,6 +174,8 @@ def declare_queue(
     given: dict[str, Any] = {
         "retry": None if retry is None else parse_retry(retry),
         "dead_letter": None if dead_letter is None else dead_letter.value,
+        "dead_letter_exchange": dead_letter_exchange,
+        "dead_letter_routing_key": dead_letter_routing_key,
         "ack_timeout_s": ack_timeout,
         "ttl_s": ttl,
         "max_length": max_length,

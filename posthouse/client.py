@@ -110,8 +110,9 @@ class Broker:
     ) -> QueueInfo:
         """Make a queue, or check that it is as described; the broker chooses a name for "".
 
-        Policies: retry (a `Retry`; five attempts by default), dead_letter ("store", "off"), ttl_s, ack_timeout_s,
-        max_length, max_bytes, overflow ("drop-head", "reject-publish", "dead-letter").
+        Policies: retry (a `Retry`; five attempts by default), dead_letter ("store", "off"), dead_letter_exchange and
+        dead_letter_routing_key, ttl_s, ack_timeout_s, max_length, max_bytes, overflow ("drop-head", "reject-publish",
+        "dead-letter").
         Raises PreconditionFailed naming what differs, ResourceLocked for somebody else's exclusive queue.
         """
         made = self._ask(

@@ -29,6 +29,7 @@ from posthouse.transport.messages_dead import (
     Redrive,
     RedriveInfo,
     RedriveStatus,
+    UndoRedrive,
 )
 from posthouse.transport.names import DEAD_LETTER, check_headers, check_name
 
@@ -40,6 +41,7 @@ REASONS: Final = (
     "no_subscriber",
     "delivery_failed",
     "too_many_hops",
+    "taken_back",
 )
 LIST_MAX: Final = 1_000
 ID_MAX: Final = (1 << 63) - 1
@@ -64,7 +66,10 @@ class FailedAttempt:
 @final
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that could not be handled. `body`, `headers` and `history` are there when it was fetched by `get`."""
+    """A message that could not be handled. `body`, `headers` and `history` are there when it was fetched by `get`.
+
+    `earlier` is the id of the dead letter it was before it was sent on and died again; `life` counts its deaths.
+    """
 
     id: int
     reason: str
@@ -79,6 +84,8 @@ class DeadLetter:
     cause: str = ""
     size: int = 0
     is_leaving: bool = False
+    earlier: int | None = None
+    life: int = 1
     body: bytes | None = None
     headers: dict[str, Any] | None = None
     history: list[FailedAttempt] = field(default_factory=list)
@@ -118,6 +125,7 @@ def redrive(
     wanted: DeadLetterFilter,
     *,
     to: str | None,
+    to_exchange: str | None,
     rate: float | None,
     canary: int | None,
     failure_share: float,
@@ -125,19 +133,32 @@ def redrive(
 ) -> Request[RedriveInfo]:
     """Answered when it has begun, or with what it would move."""
     target = None if to is None else check_name("queue", to)
+    exchange = None if to_exchange is None else check_name("exchange", to_exchange, may_be_empty=True)
+    if exchange is not None and target is not None:
+        raise InvalidArgument("a redrive goes to a queue or through an exchange; give `to` or `to_exchange`")
+    if exchange is not None and canary is not None:
+        raise InvalidArgument("canaries are followed in a queue; through an exchange nobody knows where they went")
     pace = 0.0 if rate is None else _rate(rate)
     first = 0 if canary is None else check_count("canary", canary, 1, CANARY_MAX)
     share = _share(failure_share)
     if share and not first:
         raise InvalidArgument("failure_share is of the canary; say how many messages that is, as in canary=10")
     return Request(
-        DEAD_LETTER, lambda number: Redrive(number, wanted, target, pace, first, share, dry_run), RedriveInfo
+        DEAD_LETTER,
+        lambda number: Redrive(number, wanted, target, pace, first, share, dry_run, exchange),
+        RedriveInfo,
     )
 
 
 def redrive_status(id: int, *, stop: bool = False) -> Request[RedriveInfo]:
     check_count("id", id, 1, ID_MAX)
     return Request(DEAD_LETTER, lambda number: RedriveStatus(number, id, stop), RedriveInfo)
+
+
+def redrive_undo(id: int) -> Request[RedriveInfo]:
+    """Answered when the queues have let go of what nobody was given yet."""
+    check_count("id", id, 1, ID_MAX)
+    return Request(DEAD_LETTER, lambda number: UndoRedrive(number, id), RedriveInfo)
 
 
 def is_running(info: RedriveInfo) -> bool:
@@ -153,19 +174,14 @@ def make_filter(
 ) -> DeadLetterFilter:
     """What a caller means. Raises InvalidArgument."""
     for name in more:
-        if name not in ("since", "before", "older_than_s", "headers", "ids"):
+        if name not in ("since", "before", "older_than_s", "newer_than_s", "headers", "ids"):
             raise InvalidArgument(f"dead letters have no argument {name!r}")
     if reason is not None and reason not in REASONS:
         raise InvalidArgument(f"the reason is {reason!r}; it is one of {', '.join(REASONS)}")
     if fingerprint is not None and not isinstance(fingerprint, str):
         raise InvalidArgument(f"a fingerprint is a text, not {fingerprint!r}")
-    before_ms = _epoch_ms("before", more.get("before"))
-    if more.get("older_than_s") is not None:
-        age_s = check_seconds("older_than_s", more["older_than_s"])
-        if age_s > AGE_S_MAX:
-            raise InvalidArgument(f"older_than_s is {more['older_than_s']!r}; it is at most {AGE_S_MAX:g} seconds")
-        older_ms = int((time.time() - age_s) * 1_000)
-        before_ms = older_ms if before_ms is None else min(before_ms, older_ms)
+    before = [_epoch_ms("before", more.get("before")), _ago_ms("older_than_s", more.get("older_than_s"))]
+    after = [_epoch_ms("since", more.get("since")), _ago_ms("newer_than_s", more.get("newer_than_s"))]
     ids = more.get("ids")
     if ids is not None:
         if not isinstance(ids, list | tuple | set | range):
@@ -177,11 +193,20 @@ def make_filter(
         queue=None if queue is None else check_name("queue", queue),
         reason=reason,
         fingerprint=fingerprint,
-        after_ms=_epoch_ms("since", more.get("since")),
-        before_ms=before_ms,
+        after_ms=max((at_ms for at_ms in after if at_ms is not None), default=None),
+        before_ms=min((at_ms for at_ms in before if at_ms is not None), default=None),
         headers=check_headers(more.get("headers")),
         ids=ids,
     )
+
+
+def _ago_ms(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    age_s = check_seconds(name, value)
+    if age_s > AGE_S_MAX:
+        raise InvalidArgument(f"{name} is {value!r}; it is at most {AGE_S_MAX:g} seconds")
+    return int((time.time() - age_s) * 1_000)
 
 
 def _rate(value: object) -> float:
@@ -239,6 +264,8 @@ def _letter(info: DeadLetterInfo, death: Death | None = None, batch: Batch | Non
         cause=info.cause,
         size=info.size,
         is_leaving=info.is_leaving,
+        earlier=info.earlier or None,
+        life=info.life,
         body=None if batch is None else bytes(batch.bodies),
         headers=None if batch is None else headers_of(batch) or {},
         history=[

@@ -55,6 +55,10 @@ class Log:
         else:
             self._logger.warning(str(event.kind), **fields)
 
+    def alarm(self, actor: str, text: str) -> None:
+        """An actor cannot do its part until the operator has acted."""
+        self._logger.error("alarm", actor=actor, reason=text)
+
     def error(self, text: str) -> None:
         """Something the operator has to act on."""
         self._logger.error(text)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from posthouse.arguments import check_count, check_seconds
 from posthouse.retry import Retry
 from posthouse.transport.errors import InvalidArgument
+from posthouse.transport.names import check_name, check_routing_key
 
 OVERFLOWS: Final = ("drop-head", "reject-publish", "dead-letter")
 DEAD_LETTER_POLICIES: Final = ("store", "off")
@@ -40,8 +41,22 @@ def queue_policies(given: dict[str, Any]) -> dict[str, Any]:
         if value not in choices:
             raise InvalidArgument(f"{name} is {value!r}; it is one of {', '.join(choices)}")
         fields[name] = value
+    fields |= _dead_letter_exchange(policies)
     for name in policies:
         raise InvalidArgument(f"declare_queue has no argument {name!r}")
+    return fields
+
+
+def _dead_letter_exchange(policies: dict[str, Any]) -> dict[str, Any]:
+    exchange = policies.pop("dead_letter_exchange", None)
+    key = policies.pop("dead_letter_routing_key", None)
+    fields: dict[str, Any] = {}
+    if exchange is not None:
+        fields["dead_letter_exchange"] = check_name("exchange", exchange, may_be_empty=True)
+    elif key is not None:
+        raise InvalidArgument("dead_letter_routing_key is of a dead_letter_exchange; give both")
+    if key is not None:
+        fields["dead_letter_routing_key"] = check_routing_key(key)
     return fields
 
 

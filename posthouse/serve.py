@@ -251,6 +251,9 @@ class Broker:
         self._say_ready()
 
     def _announced(self, actor_id: str, text: str) -> None:
+        if actor_id == DEAD_LETTER:
+            self._log.alarm(actor_id, text)
+            return
         self._is_announced = True
         self._say_ready()
 

@@ -61,7 +61,8 @@ class RetrySpec(_Value, frozen=True):
 class QueueSpec(_Value, frozen=True):
     """A queue as declared. `owner` is the client an exclusive queue belongs to, `serial` tells re-creations apart.
 
-    `dead_letter` is store or off; `overflow` is drop-head, reject-publish or dead-letter.
+    `dead_letter` is store or off; `overflow` is drop-head, reject-publish or dead-letter. What dies goes to
+    `dead_letter_exchange` where there is one, under `dead_letter_routing_key` or its own.
     """
 
     name: str
@@ -78,6 +79,8 @@ class QueueSpec(_Value, frozen=True):
     max_length: int | None = None
     max_bytes: int | None = None
     overflow: str = "drop-head"
+    dead_letter_exchange: str | None = None
+    dead_letter_routing_key: str | None = None
 
 
 @final

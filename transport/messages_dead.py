@@ -7,9 +7,12 @@ it will ever be sent again, so whoever knows nothing of the stream may begin the
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Final, final
 
 import msgspec
+
+TAKEN_BACK: Final = "taken_back"
+"""The reason of messages that an undo brings back; the store gives them the one they had, if it remembers."""
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -22,7 +25,10 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fals
 
 @final
 class Attempt(_Value, frozen=True):
-    """One delivery that failed. `how` is nack, reject, consumer_gone or ack_timeout; the error is what it sent."""
+    """One delivery that failed. `how` is nack, reject, consumer_gone or ack_timeout; the error is what it sent.
+
+    `republish`, `redrive` and `taken_back` are the store's own remarks: a move that failed, or was undone.
+    """
 
     attempt: int
     at_ms: int
@@ -35,7 +41,11 @@ class Attempt(_Value, frozen=True):
 
 @final
 class Death(_Value, frozen=True):
-    """Why messages are dead: what they share. `attempt` is how often they were delivered."""
+    """Why messages are dead: what they share. `attempt` is how often they were delivered, in all their lives.
+
+    `republish_to` is the dead-letter exchange they go to, and `republish_key` the routing key they get, if not their
+    own. `earlier` is the id of the dead letter they were before (0: none), `life` which death this is.
+    """
 
     reason: str
     queue: str
@@ -45,6 +55,10 @@ class Death(_Value, frozen=True):
     fingerprint: str = ""
     cause: str = ""
     history: tuple[Attempt, ...] = ()
+    republish_to: str | None = None
+    republish_key: str | None = None
+    earlier: int = 0
+    life: int = 1
 
 
 @final
@@ -62,7 +76,10 @@ class DeadLetterFilter(_Value, frozen=True):
 
 @final
 class DeadLetterInfo(_Value, frozen=True):
-    """One dead letter as a listing shows it. `is_leaving`: it is on its way to a queue."""
+    """One dead letter as a listing shows it. `is_leaving`: it is on its way to a queue or an exchange.
+
+    `earlier` is the id of the dead letter it was before, 0 when it had no earlier life; `life` counts them.
+    """
 
     id: int
     reason: str
@@ -77,6 +94,8 @@ class DeadLetterInfo(_Value, frozen=True):
     cause: str = ""
     size: int = 0
     is_leaving: bool = False
+    earlier: int = 0
+    life: int = 1
 
 
 @final
@@ -94,7 +113,10 @@ class Cause(_Value, frozen=True):
 
 @final
 class DeadLetterStoreInfo(_Value, frozen=True):
-    """The store. Counts are messages, sizes bytes. `refused`: moves that found it full, and stayed at their source."""
+    """The store. Counts are messages, sizes bytes. `refused`: moves that found it full, and stayed at their source.
+
+    `republished`: sent on to the dead-letter exchange of their queue.
+    """
 
     messages: int
     leaving: int
@@ -107,11 +129,17 @@ class DeadLetterStoreInfo(_Value, frozen=True):
     purged: int
     refused: int
     journal_bytes: int = 0
+    republished: int = 0
 
 
 @final
 class RedriveInfo(_Value, frozen=True):
-    """A redrive as it stands. `state` is dry_run, running, canary, done or stopped; `text` says why it stopped."""
+    """A redrive as it stands. `state` is dry_run, running, canary, done or stopped; `text` says why it stopped.
+
+    `matched` letters were meant when it began, `moved` have arrived, `returned` were not taken, `failed` canaries died
+    again, `remaining` have not gone yet; `rate` is messages a second so far. `taken_back`: its undo found so many
+    untouched. `causes`, of a dry run: what they died of.
+    """
 
     id: int
     state: str
@@ -120,6 +148,10 @@ class RedriveInfo(_Value, frozen=True):
     returned: int = 0
     failed: int = 0
     text: str = ""
+    remaining: int = 0
+    rate: float = 0.0
+    taken_back: int = 0
+    causes: tuple[Cause, ...] = ()
 
 
 # ---- moves ----
@@ -189,10 +221,10 @@ class PurgeDeadLetters(_Message, frozen=True, tag=85):
 
 @final
 class Redrive(_Message, frozen=True, tag=86):
-    """Send dead letters back to their queue, or `to` another. The answer is a `RedriveInfo`, when it has begun.
+    """Send dead letters back to their queue, or `to` another, or through the exchange `to_exchange`.
 
-    `rate` is messages a second, 0 for no limit. `canary` messages go first and are waited for; when more than
-    `failure_share` of them fail, the rest stays.
+    The answer is a `RedriveInfo`, when it has begun. `rate` is messages a second, 0 for no limit. `canary` messages go
+    first and are waited for; when more than `failure_share` of them die again, the rest stays.
     """
 
     request: int
@@ -202,6 +234,7 @@ class Redrive(_Message, frozen=True, tag=86):
     canary: int = 0
     failure_share: float = 0.0
     dry_run: bool = False
+    to_exchange: str | None = None
 
 
 @final
@@ -229,7 +262,41 @@ class LookAfter(_Message, frozen=True, tag=89):
     last_offset: int
 
 
+@final
+class Republish(_Message, frozen=True, tag=110):
+    """The store publishes to an exchange what died, or what is redriven through it, under the numbers in the `Batch`.
+
+    It is routed even if the exchange is internal, and never held or dropped there: what no queue wants is refused. With
+    `no_cycles`, queues in which it died before count as not there, as `x-death` tells.
+    """
+
+    batch: msgspec.Raw
+    no_cycles: bool = False
+
+
+@final
+class TakeBack(_Message, frozen=True, tag=111):
+    """The store asks a queue to bury what it has of these numbers of a stream and never gave to anybody.
+
+    `ranges` are flat. Looked at are some batches from `from_offset` on. The answer is `[taken, offset to go on from]`,
+    the latter 0 when there is nothing more.
+    """
+
+    request: int
+    stream: int
+    ranges: list[int]
+    from_offset: int = 0
+
+
+@final
+class UndoRedrive(_Message, frozen=True, tag=112):
+    """Stop a redrive and bring back what nobody was given yet. The answer, when that has begun, is a `RedriveInfo`."""
+
+    request: int
+    id: int
+
+
 DeadLetterMessage = (
     Bury | Restore | ListDeadLetters | ListCauses | GetDeadLetter | PurgeDeadLetters | Redrive | RedriveStatus
-    | DeadLetterStatus | LookAfter
+    | DeadLetterStatus | LookAfter | Republish | TakeBack | UndoRedrive
 )  # fmt: skip

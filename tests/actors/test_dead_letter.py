@@ -11,7 +11,7 @@ from posthouse.actors import dead_letter
 from posthouse.actors.dead_letter_store import StoreLimits
 from posthouse.supervisor.journal import JournalSettings
 from posthouse.transport import messages
-from posthouse.transport.batch import headers_of, message_id_of
+from posthouse.transport.batch import headers_of, message_id_of, slice_batch
 from posthouse.transport.messages import Batch, Failed, Reply, StoreNote
 from posthouse.transport.messages_dead import (
     Cause,
@@ -292,7 +292,7 @@ def test_a_rate_spreads_them_over_time_and_it_can_be_stopped_by_hand(world: Dead
     assert world.status().messages == 2
 
 
-def canaries(world: DeadLetterWorld, queue: Peer) -> int:
+def canaries(world: DeadLetterWorld, queue: Peer) -> tuple[int, Batch]:
     """Two canaries of five letters are on their way, and their queue tells where they are."""
     for _ in range(5):
         world.bury(b"x")
@@ -301,7 +301,7 @@ def canaries(world: DeadLetterWorld, queue: Peer) -> int:
     assert batch.count == 2
     queue.say(Reply(move.request, msgspec.Raw(messages.encode(11))))
     world.bench.advance(250)
-    return info.id
+    return info.id, batch
 
 
 def looks(queue: Peer) -> list[LookAfter]:
@@ -310,7 +310,7 @@ def looks(queue: Peer) -> list[LookAfter]:
 
 def test_canaries_that_are_acked_let_the_rest_go(world: DeadLetterWorld) -> None:
     queue = world.bench.actor("queue:ewr")
-    job = canaries(world, queue)
+    job, _ = canaries(world, queue)
     (look,) = looks(queue)
     assert (look.first_offset, look.last_offset) == (11, 12)
     queue.say(Reply(look.request, msgspec.Raw(messages.encode([0, 0]))))
@@ -321,13 +321,15 @@ def test_canaries_that_are_acked_let_the_rest_go(world: DeadLetterWorld) -> None
 
 def test_canaries_that_fail_stop_it_and_the_rest_stays(world: DeadLetterWorld) -> None:
     queue = world.bench.actor("queue:ewr")
-    job = canaries(world, queue)
+    job, sent = canaries(world, queue)
     (look,) = looks(queue)
     queue.say(Reply(look.request, msgspec.Raw(messages.encode([2, 1]))))
     world.bench.run()
+    assert world.look(job).state == "canary", "a failed attempt is no outcome: the next may be acked"
+    world.die_again(slice_batch(sent, 1, 2))
     told = world.look(job)
     assert (told.state, told.moved, told.failed) == ("stopped", 2, 1)
-    assert world.status().messages == 3
+    assert world.status().messages == 4
 
 
 # ---- the journal ----

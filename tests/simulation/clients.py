@@ -54,6 +54,7 @@ class History:
     rejected: dict[tuple[bytes, str], int] = field(default_factory=dict)
     early: list[str] = field(default_factory=list)
     redriven: int = 0
+    undone: int = 0
     promised_routes: list[tuple[bytes, bool]] = field(default_factory=list)
     due: dict[bytes, int] = field(default_factory=dict)
     """Delayed messages, and before when they must not be delivered."""

@@ -11,6 +11,7 @@ from posthouse.transport.messages_dead import (
     DeadLetterStoreInfo,
     Redrive,
     RedriveInfo,
+    UndoRedrive,
 )
 from posthouse.transport.names import DEAD_LETTER
 from tests.simulation.clients import History, SimClient
@@ -18,7 +19,7 @@ from tests.simulation.world import World
 
 
 class SimUndertaker(SimClient):
-    """Sends dead letters back now and then, and at last until there are none."""
+    """Sends dead letters back now and then, undoes that sometimes, and at last goes on until there are none."""
 
     def __init__(self, world: World, name: str, history: History) -> None:
         super().__init__(world, name, history)
@@ -38,6 +39,19 @@ class SimUndertaker(SimClient):
         assert call.error is None, call.error
         info = result_of(call, RedriveInfo)
         self.history.redriven += info.matched
+        if not self.is_tidy and self.random.random() < 0.4:
+            asked = self.session.call(DEAD_LETTER, lambda number: UndoRedrive(number, info.id))
+            self.flush()
+            self._await(asked, self._undone)
+        else:
+            self._count()
+
+    def _undone(self, call: Call) -> None:
+        assert call.error is None, call.error
+        self.history.undone += result_of(call, RedriveInfo).taken_back
+        self._count()
+
+    def _count(self) -> None:
         asked = self.session.call(DEAD_LETTER, DeadLetterStatus)
         self.flush()
         self._await(asked, self._counted)

@@ -40,6 +40,8 @@ QUEUES = [
     QueueSpec(name="two", retry=RetrySpec(kind="off")),
     QueueSpec(name="three", retry=HASTY, ack_timeout_ms=300),
     QueueSpec(name="changing", retry=PATIENT),
+    # What is rejected there comes back through the default exchange.
+    QueueSpec(name="circle", retry=PATIENT, dead_letter_exchange=""),
 ]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
@@ -91,14 +93,14 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     history = History()
     architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
     assert _until(world, lambda: architect.is_done, SETUP_MS_MAX)
-    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing")]
+    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing", "circle")]
     consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
     for exchange in ("fan", "top", "head"):
         SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
-    SimPublisher(world, "publisher-default", history, ("", ["one", "three"], messages // 2))
     for exchange in ("fan", "top"):
         SimScheduler(world, f"scheduler-{exchange}", history, (exchange, KEYS, messages // 2))
     SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
+    SimPublisher(world, "publisher-default", history, ("", ["one", "three", "circle"], messages // 2))
     SimBinder(world, "binder", history, 6)
     undertaker = SimUndertaker(world, "undertaker", history)
     calm_ms = world.now_ms + FAULTS_MS

@@ -14,7 +14,7 @@ from posthouse.actors.dead_letter import DeadLetterActor
 from posthouse.actors.dead_letter_store import StoreLimits
 from posthouse.transport import messages
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import Batch, Explain, Message, Options, Reply
+from posthouse.transport.messages import Batch, Explain, Failed, Message, Options, Reply
 from posthouse.transport.messages_dead import (
     Attempt,
     Bury,
@@ -24,15 +24,17 @@ from posthouse.transport.messages_dead import (
     DeadLetterStoreInfo,
     Death,
     ListDeadLetters,
+    PurgeDeadLetters,
     Redrive,
     RedriveInfo,
     RedriveStatus,
+    Republish,
     Restore,
 )
 from tests.support.actor_bench import WALL_MS, ActorBench, Peer, Setting, batch, result_of
 
 ALL = DeadLetterFilter()
-LIMITS = StoreLimits(disk_free_bytes_min=0)
+LIMITS = StoreLimits(disk_free_bytes_min=0, past_bytes_max=0)
 STREAM = 500
 HISTORY = (Attempt(attempt=1, at_ms=WALL_MS, consumer="shop", how="reject", error_type="KeyError", error="'x'"),)
 
@@ -41,7 +43,11 @@ HISTORY = (Attempt(attempt=1, at_ms=WALL_MS, consumer="shop", how="reject", erro
 class DeadLetterWorld:
     """One store, a queue that buries, and a client that asks."""
 
-    def __init__(self, limits: StoreLimits = LIMITS, setting: Setting | None = None) -> None:
+    def __init__(
+        self, limits: StoreLimits = LIMITS, setting: Setting | None = None, *, past_bytes_max: int | None = None
+    ) -> None:
+        limits = limits if past_bytes_max is None else limits._replace(past_bytes_max=past_bytes_max)
+
         def make(context: Context) -> Actor:
             return DeadLetterActor(context, limits)
 
@@ -56,6 +62,16 @@ class DeadLetterWorld:
         seq = self.next_seq if seq is None else seq
         self.next_seq = max(self.next_seq, seq + len(bodies))
         return self.bench.deliver(self.source, burial(*bodies, floor=floor, seq=seq, **more))
+
+    def die_again(self, sent: Batch, *, reason: str = "rejected", queue: str = "ewr") -> list[Message]:
+        """A queue got a batch from the store, and all of it dies there."""
+        died = Death(
+            reason=reason, queue=queue, died_ms=WALL_MS + 9, attempt=1, first_ms=WALL_MS + 9, fingerprint="f9",
+            cause="again", history=HISTORY,
+        )  # fmt: skip
+        seq, self.next_seq = self.next_seq, self.next_seq + sent.count
+        raw = msgspec.Raw(messages.encode(sent))
+        return self.bench.deliver(self.source, Bury(STREAM, seq, sent.count, 1, died, raw))
 
     def ask(self, make: Any, kind: Any) -> Any:
         self._request += 1
@@ -74,6 +90,9 @@ class DeadLetterWorld:
         found: DeadLetterStoreInfo = self.ask(DeadLetterStatus, DeadLetterStoreInfo)
         return found
 
+    def purge(self, wanted: DeadLetterFilter) -> int:
+        return int(self.ask(lambda number: PurgeDeadLetters(number, wanted), int))
+
     def redrive(self, wanted: DeadLetterFilter = ALL, **more: Any) -> RedriveInfo:
         info: RedriveInfo = self.ask(lambda number: Redrive(number, wanted, **more), RedriveInfo)
         return info
@@ -83,11 +102,17 @@ class DeadLetterWorld:
         return info
 
     def answer(self, *existing: str) -> list[str]:
-        """The registry answers whatever it was asked: only these queues exist. Returns which it was asked about."""
+        """The registry answers whatever it was asked: only these queues exist, and no exchange but the default.
+
+        Returns which it was asked about.
+        """
         registry = self.bench.actors.get("registry") or self.bench.actor("registry")
         self.bench.run()
         asked = [message for message in registry.take_heard() if isinstance(message, Explain)]
         for one in asked:
+            if one.exchange:
+                registry.say(Failed(one.request, "unknown_exchange", "there is none"))
+                continue
             known = [name for name in existing if name == one.routing_key]
             told = Explanation(
                 exchange="", routing_key=one.routing_key, queues=known, matched=[], unmatched=[], matched_count=0,
@@ -95,21 +120,33 @@ class DeadLetterWorld:
             )  # fmt: skip
             registry.say(Reply(one.request, msgspec.Raw(messages.encode(told))))
         self.bench.run()
-        return [one.routing_key for one in asked]
+        return [one.exchange or one.routing_key for one in asked]
 
 
 def burial(
     *bodies: bytes, seq: int = 1, floor: int = 1, queue: str = "ewr", reason: str = "rejected", key: str = "k",
     headers: dict[str, Any] | None = None, died_ms: int = WALL_MS, fingerprint: str = "f1", stream: int = STREAM,
+    to: str | None = None, to_key: str | None = None,
 ) -> Bury:  # fmt: skip
-    """What a queue says of messages that died together."""
+    """What a queue says of messages that died together; `to` is its dead-letter exchange."""
     dead = batch(*bodies, exchange="flights", routing_key=key, stream=7, first_seq=seq, headers=headers,
                  options=Options(dedup_id="d", ttl_ms=5, content_type="t"))  # fmt: skip
     died = Death(
         reason=reason, queue=queue, died_ms=died_ms, attempt=1, first_ms=died_ms, fingerprint=fingerprint,
-        cause="KeyError: 'x'", history=HISTORY,
+        cause="KeyError: 'x'", history=HISTORY, republish_to=to, republish_key=to_key,
     )  # fmt: skip
     return Bury(stream, seq, len(bodies), floor, died, msgspec.Raw(messages.encode(dead)))
+
+
+def republished(peer: Peer) -> list[tuple[Republish, Batch]]:
+    """The moves that an exchange was sent since the last look."""
+    found = []
+    for message in peer.take_heard():
+        if isinstance(message, Republish):
+            inner = messages.decode(message.batch)
+            assert isinstance(inner, Batch)
+            found.append((message, inner))
+    return found
 
 
 def restored(peer: Peer) -> list[tuple[Restore, Batch]]:

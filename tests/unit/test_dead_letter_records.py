@@ -8,16 +8,24 @@ import msgspec
 import pytest
 
 from posthouse.actors import dead_letter_records as records
-from posthouse.actors.dead_letter_records import Counters, Grave, Kind, Leaving, Mark
+from posthouse.actors.dead_letter_records import Counters, Grave, Kind, Leaving, Mark, Noted, RedriveRecord
 from posthouse.transport.errors import JournalCorrupt
-from posthouse.transport.messages_dead import Death
+from posthouse.transport.messages_dead import Attempt, DeadLetterFilter, Death, Redrive
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dead_letter_records.txt"
-DEATH = Death(reason="rejected", queue="ewr", died_ms=1_700_000_000_001, attempt=1, fingerprint="8d8be5ad2bca")
+DEATH = Death(
+    reason="rejected", queue="ewr", died_ms=1_700_000_000_001, attempt=1, fingerprint="8d8be5ad2bca",
+    republish_to="graves", republish_key="dead.ewr", earlier=3, life=2,
+)  # fmt: skip
 GRAVE = Grave(5_555, 11, DEATH)
 MOVED = Grave(5_555, 11, DEATH, [7, 8, 10, 10])
-LEAVING = Leaving("ewr", 6_666, 3, [7, 8, 10, 10])
-MARK = Mark(11, [5_555, 12], {"ewr": [6_666, 6]}, Counters(10, 3, 1))
+LEAVING = Leaving("ewr", 6_666, 3, [7, 8, 10, 10], 4)
+NOTED = Noted([7, 8], Attempt(attempt=0, at_ms=1_700_000_000_002, consumer="", how="republish", error="no queue"))
+REDRIVE = RedriveRecord(
+    4, Redrive(9, DeadLetterFilter(queue="ewr"), rate=10.0), 12, 40, 1_700_000_000_003, 10, 3, 2, 1, 0, 1,
+    "stopped by hand", True, False, {"ewr": [3, 5]},
+)  # fmt: skip
+MARK = Mark(11, [5_555, 12], {"ewr": [6_666, 6]}, Counters(10, 3, 1, 2), [REDRIVE])
 
 
 def samples() -> dict[str, bytes]:
@@ -30,6 +38,8 @@ def samples() -> dict[str, bytes]:
         Kind.RETURNED.name: records.encode_ranges([(10, 10)]),
         Kind.PURGED.name: records.encode_ranges([(1, 2), (4, 6)]),
         Kind.MARK.name: records.encode_mark(MARK),
+        Kind.NOTED.name: records.encode_noted(NOTED),
+        Kind.REDRIVE.name: records.encode_redrive(REDRIVE),
     }
 
 
@@ -51,6 +61,16 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     assert records.decode_leaving(written["LEAVING"]) == LEAVING
     assert records.decode_ranges(written["PURGED"]) == [(1, 2), (4, 6)]
     assert records.decode_mark(written["MARK"]) == MARK
+    assert records.decode_noted(written["NOTED"]) == NOTED
+    assert records.decode_redrive(written["REDRIVE"]) == REDRIVE
+
+
+def test_records_of_an_earlier_version_are_read() -> None:
+    old = bytes.fromhex("98a872656a6563746564a3657772cf0000018bcfe568010100ac386438626535616432626361a090")
+    assert msgspec.msgpack.decode(old, type=Death).life == 1
+    assert records.decode_leaving(bytes.fromhex("94a3657772cd1a0a039407080a0a")).redrive == 0
+    mark = records.decode_mark(bytes.fromhex("940b92cd15b30c81a365777292cd1a0a06930a0301"))
+    assert (mark.counters.republished, mark.redrives) == (0, [])
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x91\xa1x", b"\x91\x01", b"\x92\x05\x04"])
@@ -64,5 +84,9 @@ def test_records_that_make_no_sense_are_corruption() -> None:
         records.decode_buried(b"12345678901")
     with pytest.raises(JournalCorrupt, match="cannot be read"):
         records.decode_mark(msgspec.msgpack.encode([5]))
+    with pytest.raises(JournalCorrupt, match="ranges"):
+        records.decode_noted(msgspec.msgpack.encode([[3], NOTED.remark]))
+    with pytest.raises(JournalCorrupt, match="cannot be read"):
+        records.decode_redrive(b"\x90")
     with pytest.raises(JournalCorrupt, match="ranges"):
         records.decode_leaving(msgspec.msgpack.encode(["ewr", 1, 2, [5, 4]]))

@@ -19,6 +19,7 @@ from posthouse.transport.messages_dead import (
     Redrive,
     RedriveInfo,
     RedriveStatus,
+    UndoRedrive,
 )
 from posthouse.transport.names import DEAD_LETTER
 from tests.support.actor_bench import batch
@@ -48,6 +49,13 @@ def test_of_two_ends_in_time_the_earlier_counts() -> None:
     assert recent.before_ms < datetime(2999, 1, 1, tzinfo=UTC).timestamp() * 1_000
 
 
+def test_of_two_beginnings_the_later_counts() -> None:
+    late = datetime(2999, 1, 1, tzinfo=UTC)
+    both = make_filter(None, None, None, {"since": late, "newer_than_s": 5})
+    assert both.after_ms == int(late.timestamp() * 1_000)
+    assert make_filter(None, None, None, {"since": datetime(1980, 1, 1, tzinfo=UTC), "newer_than_s": 5}).after_ms
+
+
 @pytest.mark.parametrize(
     ("what", "more"),
     [
@@ -60,6 +68,7 @@ def test_of_two_ends_in_time_the_earlier_counts() -> None:
         ({}, {"older_than_s": -1}),
         ({}, {"older_than_s": float("nan")}),
         ({}, {"older_than_s": 1e300}),
+        ({}, {"newer_than_s": -1}),
         ({}, {"headers": {1: 2}}),
         ({}, {"ids": [0]}),
         ({}, {"ids": [True]}),
@@ -74,11 +83,16 @@ def test_a_filter_that_means_nothing_is_refused(what: dict[str, Any], more: dict
 
 
 def test_a_redrive_travels_as_it_was_asked_for() -> None:
-    asked = requests.redrive(EVERYTHING, to="q", rate=5, canary=3, failure_share=0.5, dry_run=False)
+    asked = requests.redrive(
+        EVERYTHING, to="q", to_exchange=None, rate=5, canary=3, failure_share=0.5, dry_run=False
+    )  # fmt: skip
     assert asked.target == DEAD_LETTER
     assert asked.make(9) == Redrive(9, EVERYTHING, "q", 5.0, 3, 0.5, False)
-    plain = requests.redrive(EVERYTHING, to=None, rate=None, canary=None, failure_share=0.0, dry_run=True)
-    assert plain.make(1) == Redrive(1, EVERYTHING, dry_run=True)
+    plain = requests.redrive(
+        EVERYTHING, to=None, to_exchange="", rate=None, canary=None, failure_share=0.0, dry_run=True
+    )  # fmt: skip
+    assert plain.make(1) == Redrive(1, EVERYTHING, dry_run=True, to_exchange="")
+    assert requests.redrive_undo(4).make(2) == UndoRedrive(2, 4)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +101,19 @@ def test_a_redrive_travels_as_it_was_asked_for() -> None:
         {"to": ""}, {"to": 7}, {"rate": 0}, {"rate": -1}, {"rate": float("nan")}, {"rate": float("inf")},
         {"rate": 1e9}, {"canary": 0}, {"canary": 1_001}, {"canary": 1.5}, {"failure_share": 0.1},
         {"canary": 1, "failure_share": 1.0}, {"canary": 1, "failure_share": -0.1}, {"dry_run": "perhaps"},
+        {"to_exchange": "\n"}, {"to": "q", "to_exchange": "x"}, {"to_exchange": "x", "canary": 1},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_redrive_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    asked: dict[str, Any] = {"to": None, "rate": None, "canary": None, "failure_share": 0.0, "dry_run": False}
+    asked: dict[str, Any] = {
+        "to": None,
+        "to_exchange": None,
+        "rate": None,
+        "canary": None,
+        "failure_share": 0.0,
+        "dry_run": False,
+    }
     with pytest.raises(InvalidArgument):
         requests.redrive(EVERYTHING, **{**asked, **wrong})
 
@@ -105,6 +127,8 @@ def test_counts_and_numbers_are_whole_and_within_bounds() -> None:
             requests.one(wrong)
         with pytest.raises(InvalidArgument):
             requests.redrive_status(wrong)
+        with pytest.raises(InvalidArgument):
+            requests.redrive_undo(wrong)
         with pytest.raises(InvalidArgument):
             requests.causes(EVERYTHING, wrong)
         with pytest.raises(InvalidArgument):

@@ -84,3 +84,10 @@ def test_people_read_text(style: str, is_terminal: bool, monkeypatch: pytest.Mon
     text = stream.getvalue()
     assert not text.startswith("{")
     assert "queue:q" in text
+
+
+def test_an_alarm_is_an_error_that_names_its_actor(capsys: pytest.CaptureFixture[str]) -> None:
+    Log.make("json").alarm("dead-letter", "the store is full")
+    line = line_of(capsys)
+    assert (line["level"], line["event"], line["actor"]) == ("error", "alarm", "dead-letter")
+    assert line["reason"] == "the store is full"

@@ -74,7 +74,10 @@ from posthouse.transport.messages_dead import (
     Redrive,
     RedriveInfo,
     RedriveStatus,
+    Republish,
     Restore,
+    TakeBack,
+    UndoRedrive,
 )
 from posthouse.transport.messages_delay import (
     CancelDelayed,
@@ -151,6 +154,16 @@ FILTER: Final = DeadLetterFilter(
     ids=(7, 8),
 )
 
+CAUSE: Final = Cause(
+    fingerprint="8d8be5ad2bca",
+    cause="ValueError: no amount",
+    count=12,
+    queues=("billing",),
+    reasons=("rejected",),
+    first_ms=1,
+    last_ms=2,
+)
+
 SAMPLES: Final[tuple[Message, ...]] = (
     BATCH,
     Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full", 4_711),
@@ -201,16 +214,6 @@ SAMPLES: Final[tuple[Message, ...]] = (
     RescheduleDelayed(29, 1_700_000_000_000, 4_711, "k"),
     FireDelayed(30, 4_711, "k"),
     DelayStatus(31),
-    Bury(5, 41, 2, 40, DEATH, msgspec.Raw(messages.encode(BATCH))),
-    Restore(40, msgspec.Raw(messages.encode(BATCH)), 27),
-    ListDeadLetters(28, FILTER, 50, 7),
-    ListCauses(29, FILTER, 50),
-    GetDeadLetter(30, 7),
-    PurgeDeadLetters(31, FILTER),
-    Redrive(32, FILTER, "other", 500.0, 10, 0.25, True),
-    RedriveStatus(33, 2, True),
-    DeadLetterStatus(34),
-    LookAfter(35, 1_000, 1_009),
     Repeat(
         32,
         "nightly",
@@ -229,6 +232,19 @@ SAMPLES: Final[tuple[Message, ...]] = (
     ListRecurring(33),
     StopRecurring(34, "nightly"),
     PauseRecurring(35, "nightly", False),
+    Bury(5, 41, 2, 40, DEATH, msgspec.Raw(messages.encode(BATCH))),
+    Restore(40, msgspec.Raw(messages.encode(BATCH)), 27),
+    ListDeadLetters(28, FILTER, 50, 7),
+    ListCauses(29, FILTER, 50),
+    GetDeadLetter(30, 7),
+    PurgeDeadLetters(31, FILTER),
+    Redrive(32, FILTER, "other", 500.0, 10, 0.25, True, "graves"),
+    RedriveStatus(33, 2, True),
+    DeadLetterStatus(34),
+    LookAfter(35, 1_000, 1_009),
+    Republish(msgspec.Raw(messages.encode(BATCH)), True),
+    TakeBack(36, 5, [41, 50, 60, 61], 1_000),
+    UndoRedrive(37, 2),
 )
 
 VALUES: Final = (
@@ -270,15 +286,7 @@ VALUES: Final = (
         cause="ValueError: no amount",
         size=5,
     ),
-    Cause(
-        fingerprint="8d8be5ad2bca",
-        cause="ValueError: no amount",
-        count=12,
-        queues=("billing",),
-        reasons=("rejected",),
-        first_ms=1,
-        last_ms=2,
-    ),
+    CAUSE,
     DeadLetterStoreInfo(
         messages=12,
         leaving=1,
@@ -291,7 +299,19 @@ VALUES: Final = (
         purged=1,
         refused=3,
     ),
-    RedriveInfo(id=2, state="stopped", matched=12, moved=10, returned=2, failed=1, text="1 of 10 canaries failed"),
+    RedriveInfo(
+        id=2,
+        state="stopped",
+        matched=12,
+        moved=10,
+        returned=2,
+        failed=1,
+        text="1 of 10 canaries failed",
+        remaining=1,
+        rate=250.5,
+        taken_back=3,
+        causes=(CAUSE,),
+    ),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
 )
 

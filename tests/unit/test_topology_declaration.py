@@ -138,3 +138,28 @@ def test_an_exclusive_queue_is_locked_to_its_owner() -> None:
         topology.declare_queue(msgspec.structs.replace(spec, owner=2))
     with pytest.raises(PreconditionFailed, match="exclusive is True, not False"):
         topology.declare_queue(msgspec.structs.replace(spec, exclusive=False))
+
+
+@pytest.mark.parametrize(
+    ("policies", "text"),
+    [
+        ({"dead_letter": "off", "dead_letter_exchange": "x"}, "choose one of the two"),
+        ({"dead_letter_routing_key": "k"}, "give both"),
+        ({"dead_letter_exchange": "x\n"}, "control character"),
+        ({"dead_letter_exchange": "x", "dead_letter_routing_key": "k" * 256}, "limit"),
+    ],
+)
+def test_what_a_queue_says_of_a_dead_letter_exchange_must_make_sense(policies: dict[str, str], text: str) -> None:
+    topology = Topology()
+    with pytest.raises(InvalidArgument, match=text):
+        topology.declare_queue(QueueSpec(name="q", **policies))  # type: ignore[arg-type]
+    assert not topology.queues
+
+
+def test_a_dead_letter_exchange_need_not_exist_and_may_be_the_default_one() -> None:
+    topology = Topology()
+    for name in ("", "not-yet"):
+        spec = QueueSpec(name=f"q-{name}", dead_letter_exchange=name, dead_letter_routing_key="")
+        applied(topology, topology.declare_queue(spec))
+    with pytest.raises(PreconditionFailed, match="dead_letter_exchange is 'not-yet', not None"):
+        topology.declare_queue(QueueSpec(name="q-not-yet", dead_letter_routing_key=None))

@@ -1,0 +1,93 @@
+"""Dead letters: how fast they are buried, found among many, and sent back.
+
+They die by their time to live, in batches of 500 that share everything, and each by itself under headers of its own.
+Everything is synced on both sides of a move; every message is counted in the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.broker import Bench, running_broker
+from benchmarks.report import Result, milliseconds, per_second
+
+QUEUE: Final = "mortal"
+TARGET: Final = "target"
+TTL_S: Final = 0.001
+AT_ONCE: Final = 500
+LOOKS: Final = 5
+WAIT_S: Final = 300.0
+
+
+def run(is_quick: bool) -> Result:
+    count = 20_000 if is_quick else 100_000
+    rows, details = [], {}
+    for name, is_alone in ((f"died in batches of {AT_ONCE}", False), ("died one by one", True)):
+        measured = _measure(count, is_alone=is_alone)
+        rows.append(
+            (
+                name,
+                f"{count:,}",
+                per_second(count, measured["bury_s"]),
+                milliseconds(measured["list_s"]),
+                milliseconds(measured["list_by_header_s"]),
+                milliseconds(measured["causes_s"]),
+                per_second(count, measured["redrive_s"]),
+            )
+        )
+        details[name] = measured
+    columns = ("dead letters, 100 B", "messages", "buried/s", "list ms", "by header ms", "causes ms", "redriven/s")
+    return Result("Dead letters", columns, rows, details)
+
+
+def _measure(count: int, *, is_alone: bool) -> dict[str, float]:
+    with running_broker() as bench:
+        bench.broker.declare_queue(QUEUE, ttl_s=TTL_S)
+        bench.broker.declare_queue(TARGET)
+        began = time.monotonic()
+        _publish(bench, count, is_alone=is_alone)
+        _wait(lambda: bench.broker.dead_letters.status().messages == count)
+        measured = {"bury_s": time.monotonic() - began}
+        letters = bench.broker.dead_letters
+        wanted: dict[str, Any] = {"queue": QUEUE, "reason": "expired"}
+        header = {"order": count - 1} if is_alone else {"order": -1}
+        measured["list_s"] = _timed(lambda: letters.list(**wanted))
+        measured["list_by_header_s"] = _timed(lambda: letters.list(**wanted, headers=header))
+        measured["causes_s"] = _timed(lambda: letters.causes(**wanted))
+        began = time.monotonic()
+        info = letters.redrive(to=TARGET, timeout_s=WAIT_S)
+        measured["redrive_s"] = time.monotonic() - began
+        ready = bench.broker.queue_info(TARGET).ready
+        if (info.moved, ready) != (count, count):
+            raise RuntimeError(f"{count} dead letters, {info.moved} moved, {ready} arrived")
+        return measured
+
+
+def _publish(bench: Bench, count: int, *, is_alone: bool) -> None:
+    with bench.broker.publisher("") as out:
+        if is_alone:
+            for number in range(count):
+                out.send(b"x" * 100, QUEUE, headers={"order": number})
+        else:
+            for _ in range(0, count, AT_ONCE):
+                out.send_many([b"x" * 100] * AT_ONCE, routing_key=QUEUE)
+
+
+def _timed(look: Callable[[], object]) -> float:
+    times = []
+    for _ in range(LOOKS):
+        began = time.monotonic()
+        look()
+        times.append(time.monotonic() - began)
+    return median(times)
+
+
+def _wait(is_done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not is_done():
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not within {WAIT_S} s")
+        time.sleep(0.02)
