@@ -5,6 +5,7 @@ topology          exchanges, queues and bindings: what may be declared, and what
 declaration       what may be declared, and when a second declaration is the same thing
 binding_table     the bindings, found by source and by destination
 routing           which queues a message reaches, end to end
+reply_paths       which session takes the replies of which caller
 route_ledger      collects, within bounds, the bindings an explanation names
 topic_trie        binding keys with wildcards, matched word by word
 headers_match     bindings on headers
@@ -19,6 +20,7 @@ queue_replay      a queue rebuilt from its journal, record by record
 queue_backlog     the messages of a queue that nobody has settled
 queue_consumers   who may receive, how much, and whose turn it is
 queue_dedup       the dedup ids a queue has seen
+queue_calls       the deadlines of the calls in a queue
 queue_streams     the last number seen of each publisher's stream
 queue_records     the queue's journal records as bytes
 stored_batch      one batch in a queue: its bytes, its place, what of it is still alive

@@ -13,13 +13,15 @@ from typing import Any, Final, TypeGuard, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.reply_paths import ReplyPaths
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
-from posthouse.transport.batch import check_batch, durability_of, properties_of
+from posthouse.transport.batch import check_batch, deadline_of, durability_of, is_reply, properties_of
 from posthouse.transport.errors import (
     ActorDown,
     InvalidArgument,
+    NoResponders,
     PreconditionFailed,
     ProtocolViolation,
     Refused,
@@ -38,6 +40,7 @@ from posthouse.transport.messages import (
     TopologyChange,
     WatchTopology,
 )
+from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.names import actor_of_queue, decode_headers
 
 DUPLICATE: Final = "duplicate"
@@ -79,6 +82,8 @@ class ExchangeActor:
         self._pending: dict[tuple[int, int], Pending] = {}
         self._finished: list[Pending] = []
         self._notes: dict[tuple[int, int], list[StoreNote]] = {}
+        self._unanswering: dict[tuple[int, int], set[str]] = {}
+        self._replies = ReplyPaths() if not name else None
         self._registry = context.connect("registry", survives=False)
         self.dropped = 0
 
@@ -95,7 +100,9 @@ class ExchangeActor:
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._apply(message)
         elif isinstance(message, StoreNote) and arrived.link in self._queue_of:
-            self._notes.setdefault((message.stream, message.first_seq), []).append(message)
+            self._note(self._queue_of[arrived.link], message)
+        elif isinstance(message, ReceiveReplies | ReplyStatus) and self._replies is not None:
+            self._look_after_replies(self._replies, arrived.link, message)
         else:
             raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
 
@@ -104,7 +111,9 @@ class ExchangeActor:
             self._context.send(link, WatchTopology(1))
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
-        """A publisher that left gets no receipts; its batches go on to their queues."""
+        """A publisher that left gets no receipts; its batches go on to their queues. A caller gets no replies."""
+        if self._replies is not None:
+            self._replies.close(link)
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
         finished = self._finished
@@ -142,6 +151,9 @@ class ExchangeActor:
             known.repeats += (arrived,)
             return
         try:
+            if self._replies is not None and is_reply(batch):
+                self._pass_back(self._replies, arrived, batch, raw)
+                return
             queues = self._route(batch)
             if self._quarantined:
                 self._refuse_quarantined(queues)
@@ -164,8 +176,7 @@ class ExchangeActor:
             self._context.forward(link, raw, size, batch.count, pending)
 
     def _route(self, batch: Batch) -> tuple[str, ...]:
-        check_batch(batch, self._context.limits)
-        _check_readable(batch)
+        self._check(batch)
         if batch.exchange != self._name:
             raise InvalidArgument(f"this is exchange {self._name!r}, the message is for {batch.exchange!r}")
         spec = self._topology.exchanges.get(self._name)
@@ -176,6 +187,8 @@ class ExchangeActor:
         route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:
             return route.queues
+        if deadline_of(batch) is not None:
+            raise NoResponders(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
         if route.fallback == "return":
             raise Unroutable(
                 f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
@@ -183,6 +196,10 @@ class ExchangeActor:
             )
         self.dropped += batch.count
         return ()
+
+    def _check(self, batch: Batch) -> None:
+        check_batch(batch, self._context.limits)
+        _check_readable(batch)
 
     def _refuse_quarantined(self, queues: tuple[str, ...]) -> None:
         for queue in queues:
@@ -219,18 +236,48 @@ class ExchangeActor:
         self._context.send(link, receipt)
         return index
 
+    # ---- calls and their replies ----
+
+    def _look_after_replies(self, replies: ReplyPaths, link: Link, message: ReceiveReplies | ReplyStatus) -> None:
+        if isinstance(message, ReceiveReplies):
+            replies.open(link)
+            self._context.reply(link, message.request, None)
+        else:
+            self._context.reply(link, message.request, replies.counts())
+
+    def _pass_back(self, replies: ReplyPaths, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
+        """To its caller, or nowhere; whoever sent it is done with it either way."""
+        self._check(batch)
+        link = replies.find(batch, self._context.is_congested)
+        if link is not None:
+            self._context.forward(link, raw, len(memoryview(raw)), batch.count, None)
+        self._context.hold(arrived)
+        self._finished.append(Pending(arrived, batch, (), Durability.MEMORY))
+
+    def _note(self, queue: str, note: StoreNote) -> None:
+        key = (note.stream, note.first_seq)
+        if note.code == NoResponders.code:
+            self._unanswering.setdefault(key, set()).add(queue)
+        self._notes.setdefault(key, []).append(note)
+
     def _answer_alone(self, pending: Pending, notes: list[StoreNote]) -> None:
         """A batch that came in several sessions, or that a queue had something to say on: it was a duplicate there,
         or was refused.
         """
         refusals = [note for note in notes if note.code != DUPLICATE]
+        queues = pending.queues
+        unanswering = self._unanswering.pop((pending.stream, pending.first_seq), None)
+        if unanswering is not None and not unanswering.issuperset(queues):
+            # A call that somebody may answer goes on, and where nobody would it is not.
+            refusals = [note for note in refusals if note.code != NoResponders.code]
+            queues = tuple(queue for queue in queues if queue not in unanswering)
         receipt = Receipt(
             pending.stream,
             pending.first_seq,
             pending.count,
-            pending.queues,
+            queues,
             pending.durability,
-            duplicate=len(notes) > len(refusals),
+            duplicate=any(note.code == DUPLICATE for note in notes),
             code=refusals[0].code if refusals else None,
             text=refusals[0].text if refusals else "",
         )

@@ -176,6 +176,12 @@ class QueueActor:
             position = self._context.append(Kind.STORE, *parts, is_durable=durability == Durability.SYNC)
             self._state.placed(entry.first_offset, position)
 
+    def _drop_late(self) -> None:
+        """Calls that nobody waits for any more are not handed out."""
+        late = self._state.drop_late(self._context.wall_ms)
+        if late and self._spec.durable:
+            self._context.append(Kind.LATE, encode_ranges(late), is_durable=False)
+
     def _settle(self, link: Link, message: Settle) -> None:
         settlement = self._state.settle(
             link.session, message.consumer, message.outcome, message.ranges, message.requeue
@@ -228,6 +234,7 @@ class QueueActor:
                 raise ProtocolViolation(f"a queue does not understand {type(message).__name__}")
 
     def _get(self, link: Link, request: int, auto_ack: bool) -> None:
+        self._drop_late()
         delivery = self._state.get_one(link.session, link.client_id, auto_ack)
         if delivery is not None:
             self._deliver([delivery])
@@ -247,6 +254,7 @@ class QueueActor:
 
     def _dispatch(self) -> None:
         state = self._state
+        self._drop_late()
         # A paused consumer is not in line: were it the only one, nobody but this would ever let it go on.
         if self._congested or state.can_dispatch:
             self._watch_congestion()

@@ -13,6 +13,7 @@ import msgspec
 
 from posthouse.actors.offsets import RangeMap
 from posthouse.actors.queue_backlog import Backlog
+from posthouse.actors.queue_calls import CallDeadlines
 from posthouse.actors.queue_dedup import DedupWindow
 from posthouse.actors.queue_records import Counters, Mark
 from posthouse.actors.queue_streams import Streams
@@ -22,12 +23,13 @@ from posthouse.actors.queue_streams import Streams
 class QueueContents:
     """The durable half of a queue. Offsets are handed out from `next_offset` and never again."""
 
-    __slots__ = ("backlog", "counters", "dedup", "next_offset", "ready", "streams")
+    __slots__ = ("backlog", "calls", "counters", "dedup", "next_offset", "ready", "streams")
 
     def __init__(self) -> None:
         self.backlog = Backlog()
         self.ready: RangeMap[int] = RangeMap()
         self.streams = Streams()
+        self.calls = CallDeadlines()
         self.dedup = DedupWindow()
         self.counters = Counters()
         self.next_offset = 1

@@ -8,10 +8,11 @@
     3 SETTLED   │ MessagePack [first, last, first, last, …]                │
     6 REJECTED  └──────────────────────────────────────────────────────────┘
     7 PURGED
+    20 LATE
     4 MARK      ┌──────────────────────────────────────────────────────────┐
                 │ MessagePack [next_offset, [stream, last_seq, …],         │
                 │   {dedup_id: seen_ms, …}, [stored, delivered,            │
-                │   redelivered, acked, rejected, duplicates]]             │
+                │   redelivered, acked, rejected, duplicates, late_calls]] │
                 └──────────────────────────────────────────────────────────┘
     5 MOVED     ┌───────────────────┬──────────┬─────────────┬─────────────┐
                 │ first_offset  u64 │ n  u32   │ live (n B)  │ the batch   │
@@ -19,8 +20,8 @@
                 live: MessagePack [first, last, times_delivered, …] of what lives; the rest is settled
 
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
-mark. SETTLED, REJECTED and PURGED differ only in the counter they move. Checksums are the journal's
-business: bytes that pass them and still make no sense are damage or a newer version, and are refused as
+mark. SETTLED, REJECTED, PURGED and LATE (calls whose deadline passed) differ only in the counter they move.
+Checksums are the journal's business: bytes that pass them and still make no sense are damage or a newer version, and are refused as
 `JournalCorrupt`.
 """
 
@@ -51,6 +52,7 @@ class Kind(enum.IntEnum):
     MOVED = 5
     REJECTED = 6
     PURGED = 7
+    LATE = 20
 
 
 @final
@@ -63,6 +65,7 @@ class Counters(msgspec.Struct, array_like=True):
     acked: int = 0
     rejected: int = 0
     duplicates: int = 0
+    late_calls: int = 0
 
 
 @final
@@ -95,7 +98,7 @@ def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
 
 
 def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
-    """A DELIVERED, SETTLED, REJECTED or PURGED record; ranges that follow one another are joined."""
+    """A DELIVERED, SETTLED, REJECTED, PURGED or LATE record; ranges that follow one another are joined."""
     return _encode([offset for pair in merged(ranges) for offset in pair])
 
 

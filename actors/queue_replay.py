@@ -33,6 +33,7 @@ _SETTLED_HOW: Final[dict[int, Outcome | None]] = {
     Kind.REJECTED: Outcome.REJECT,
     Kind.PURGED: None,
 }
+"""What takes messages out and is no call that came too late."""
 
 
 @final
@@ -58,6 +59,8 @@ class QueueReplay:
             self.delivered(decode_ranges(payload))
         elif kind in _SETTLED_HOW:
             self.settled(decode_ranges(payload), _SETTLED_HOW[kind])
+        elif kind == Kind.LATE:
+            self.late(decode_ranges(payload))
         elif kind == Kind.MARK:
             self.mark(decode_mark(payload))
         elif kind == Kind.MOVED:
@@ -86,6 +89,7 @@ class QueueReplay:
         contents.backlog.add(entry)
         contents.backlog.place(entry, position)
         contents.ready.put(first_offset, entry.last_offset, 0)
+        contents.calls.add(entry)
 
     def delivered(self, ranges: list[int]) -> None:
         """Flat ranges were sent to consumers once more."""
@@ -108,6 +112,14 @@ class QueueReplay:
                 elif how is not None:
                     contents.counters.rejected += high - low + 1
 
+    def late(self, ranges: list[int]) -> None:
+        """Flat ranges of calls were dropped, since their deadline had passed."""
+        contents = self._contents
+        for first, last in zip(ranges[::2], ranges[1::2], strict=True):
+            for low, high, _ in contents.ready.take(first, last):
+                contents.backlog.settle(low, high)
+                contents.counters.late_calls += high - low + 1
+
     def mark(self, mark: Mark) -> None:
         """The state of everything but messages at the head of a segment. Nothing ever goes back."""
         contents = self._contents
@@ -129,6 +141,7 @@ class QueueReplay:
         if entry is None:
             entry = stored(moved.first_offset, batch, moved.raw)
             backlog.add(entry)
+            self._contents.calls.add(entry)
             self._contents.next_offset = max(self._contents.next_offset, entry.last_offset + 1)
         elif entry.position is not None and entry.position >= position:
             return

@@ -26,11 +26,12 @@ from posthouse.actors.queue_replay import QueueReplay
 from posthouse.actors.stored_batch import Bytes, StoredBatch, stored
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
-from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked, UnknownQueue
+from posthouse.transport.errors import InvalidArgument, NoResponders, PreconditionFailed, ResourceLocked, UnknownQueue
 from posthouse.transport.messages import Batch, ConsumerInfo, Outcome, QueueInfo, QueueSpec
 
 DISPATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 _RESENT: Final = StoreResult(StoreOutcome.RESENT)
+_LATE: Final = StoreResult(StoreOutcome.LATE)
 _DUPLICATE: Final = StoreResult(StoreOutcome.DUPLICATE)
 
 
@@ -52,7 +53,7 @@ class QueueState:
     # ---- messages come in ----
 
     def store(self, batch: Batch, raw: Bytes, now_ms: int) -> StoreResult:
-        """Take a batch whose exact MessagePack is `raw`. Raises UnknownQueue, InvalidArgument.
+        """Take a batch whose exact MessagePack is `raw`. Raises UnknownQueue, InvalidArgument, NoResponders.
 
         What its stream has already brought is answered as stored and not stored again. When STORED, the
         caller journals `entry.raw` and reports its `placed`, or leaves both when the batch is not to be
@@ -67,6 +68,13 @@ class QueueState:
                 return _RESENT
             batch = slice_batch(batch, seen_seq + 1 - batch.first_seq, batch.count)
             raw = messages.encode(batch)
+        if batch.options is not None and batch.options.deadline_ms is not None:
+            if batch.options.deadline_ms <= now_ms:
+                contents.streams.saw(batch.stream, last_seq)
+                contents.counters.late_calls += batch.count
+                return _LATE
+            if not len(self._consumers):
+                raise NoResponders(f"queue {self._spec.name!r} has no consumer that could answer")
         if batch.options is not None and batch.options.dedup_id is not None:
             if batch.count != 1:
                 raise InvalidArgument(f"{batch.count} messages share a dedup_id; send each in a batch of its own")
@@ -81,6 +89,7 @@ class QueueState:
         contents.counters.stored += entry.count
         self._backlog.add(entry)
         self._ready.put(first_offset, entry.last_offset, 0)
+        contents.calls.add(entry)
         return StoreResult(StoreOutcome.STORED, first_offset, entry)
 
     # ---- consumers come and go ----
@@ -165,6 +174,17 @@ class QueueState:
                     break
         self._consumers.refill(spent)
         return deliveries
+
+    def drop_late(self, now_ms: int) -> list[tuple[int, int]]:
+        """Take out the ready calls whose deadline has passed; nobody waits for them. Returns their ranges."""
+        contents = self._contents
+        dropped: list[tuple[int, int]] = []
+        for entry in contents.calls.due(now_ms, self._backlog):
+            for first, last, _ in self._ready.take(entry.first_offset, entry.last_offset):
+                self._backlog.settle(first, last)
+                contents.counters.late_calls += last - first + 1
+                dropped.append((first, last))
+        return merged(sorted(dropped))
 
     def get_one(self, session: int, client_id: int, auto_ack: bool) -> Delivery | None:
         """Give a session the lowest ready message, as its consumer 0. Raises UnknownQueue, ResourceLocked."""
@@ -316,6 +336,7 @@ class QueueState:
         requeued: list[tuple[int, int]] = []
         for first, last, times in pieces:
             self._ready.put(first, last, times)
+            self._contents.calls.returned(first, last, self._backlog)
             requeued.append((first, last))
         return merged(requeued)
 

@@ -35,6 +35,7 @@ def queue_info(spec: QueueSpec, contents: QueueContents, consumers: Consumers) -
         acked=counters.acked,
         rejected=counters.rejected,
         duplicates=counters.duplicates,
+        late_calls=counters.late_calls,
     )
 
 

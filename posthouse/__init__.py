@@ -12,6 +12,7 @@ line.
 """
 
 from posthouse import aio, errors
+from posthouse.call_server import CallServer
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
 from posthouse.errors import PosthouseError
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Broker",
+    "CallServer",
     "Consumer",
     "Message",
     "PosthouseError",

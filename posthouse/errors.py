@@ -3,6 +3,8 @@
 from posthouse.transport.errors import (
     ActorDown,
     BrokerNotRunning,
+    CallFailed,
+    CallTimeout,
     DataDirectoryInUse,
     DiskFault,
     DiskFull,
@@ -31,6 +33,8 @@ from posthouse.transport.errors import (
 __all__ = [
     "ActorDown",
     "BrokerNotRunning",
+    "CallFailed",
+    "CallTimeout",
     "DataDirectoryInUse",
     "DiskFault",
     "DiskFull",

@@ -15,7 +15,7 @@ import msgspec
 
 from posthouse.arguments import check_count
 from posthouse.message import Message, Slice
-from posthouse.session import REGISTRY, Call, result_of
+from posthouse.session import DEFAULT_EXCHANGE, REGISTRY, Call, result_of
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.explanation import Explanation
@@ -28,6 +28,7 @@ from posthouse.transport.messages import (
     QueueInfo,
     QueueSpec,
 )
+from posthouse.transport.messages_calls import ReplyCounts, ReplyStatus
 from posthouse.transport.names import actor_of_queue, check_headers, check_name, check_routing_key
 
 POLICIES_TO_COME: Final[dict[str, Any]] = {
@@ -199,6 +200,10 @@ def explain(exchange: str, routing_key: str, headers: dict[str, Any] | None) -> 
     check_routing_key(routing_key)
     checked = check_headers(headers)
     return Request(REGISTRY, lambda number: messages.Explain(number, exchange, routing_key, checked), Explanation)
+
+
+def reply_counts() -> Request[ReplyCounts]:
+    return Request(DEFAULT_EXCHANGE, ReplyStatus, ReplyCounts)
 
 
 # ---- consuming ----

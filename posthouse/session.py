@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Final, final
+from typing import Final, final
 
 import msgspec
 
+from posthouse.asking import Call as Call
+from posthouse.asking import result_of as result_of
+from posthouse.replies import Replies
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
@@ -44,35 +47,15 @@ from posthouse.transport.messages import (
     Receipt,
     Reply,
 )
+from posthouse.transport.messages_calls import ReceiveReplies
 from posthouse.transport.names import actor_of_exchange, actor_of_queue
 from posthouse.transport.session import State
 
 REGISTRY: Final = "registry"
+DEFAULT_EXCHANGE: Final = actor_of_exchange("")
 DOOR_ROUTE: Final = b"door"
 _NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding")
 TICK_MS: Final = 100
-
-
-@final
-class Call:
-    """A request on its way."""
-
-    __slots__ = ("error", "is_done", "is_removal", "make", "number", "result", "target", "times_asked")
-
-    def __init__(self, number: int, target: str, make: Callable[[int], Message], is_removal: bool) -> None:
-        self.number = number
-        self.is_removal = is_removal
-        self.times_asked = 0
-        self.target = target
-        self.make = make
-        self.is_done = False
-        self.result: msgspec.Raw | None = None
-        self.error: PosthouseError | None = None
-
-    def finish(self, result: msgspec.Raw | None, error: PosthouseError | None) -> None:
-        self.is_done = True
-        self.result = result
-        self.error = error
 
 
 @final
@@ -103,6 +86,8 @@ class Session:
         self._gotten: dict[str, Subscription] = {}
         self._last_number = 0
         self._next_tick_ms = 0
+        self._listening: Call | None = None
+        self.replies = Replies(self.client_id)
         self.registry = self.links.open(REGISTRY, survives=False)
 
     # ---- facts ----
@@ -193,6 +178,14 @@ class Session:
         quiet = quiet and not any(one.has_settlements for one in settling)
         return quiet and all(not link.sender.has_backlog for link in self.links.all_opened())
 
+    # ---- replies ----
+
+    def listen(self) -> Call:
+        """Have replies passed to this client, in this session with the default exchange and in all later ones."""
+        if self._listening is None or self._listening.error is not None:
+            self._listening = self.call(DEFAULT_EXCHANGE, ReceiveReplies)
+        return self._listening
+
     # ---- consuming ----
 
     def subscribe(self, queue: str, prefetch: int, *, auto_ack: bool, exclusive: bool) -> tuple[Subscription, Call]:
@@ -246,6 +239,8 @@ class Session:
                     stream = self._streams.get(number)
                     if stream is not None:
                         stream.receipt(message)
+                case Batch() if link.target == DEFAULT_EXCHANGE:
+                    self.replies.take(message)
                 case Reply(number, result):
                     self._answered(number, result, None)
                 case Failed(number, code, text):
@@ -276,6 +271,9 @@ class Session:
         for subscription in list(self._subscriptions.values()):
             if subscription.queue == queue and not self._is_being_opened(subscription):
                 self.call(link.target, subscription.open)
+        if link.target == DEFAULT_EXCHANGE and self._listening is not None and self._listening.is_done:
+            self._listening = None
+            self.listen()
         for call in asked:
             self._ask(link, call)
 
@@ -389,11 +387,3 @@ def _queue_of(link: Link) -> str:
     """The queue at the other end; "", which no queue is called, where there is something else."""
     kind, _, name = link.target.partition(":")
     return name if kind == "queue" else ""
-
-
-def result_of(call: Call, kind: Any) -> Any:
-    """The decoded answer of a finished call. Raises the error it ended with."""
-    if call.error is not None:
-        raise call.error
-    assert call.result is not None
-    return msgspec.msgpack.decode(call.result, type=kind)

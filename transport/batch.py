@@ -16,6 +16,7 @@ import msgspec
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation
 from posthouse.transport.limits import BATCH_MESSAGES_MAX, HEADERS_BYTES_MAX, NAME_BYTES_MAX, Limits
 from posthouse.transport.messages import NIL, Batch, Options
+from posthouse.transport.messages_calls import REPLY_PREFIX
 
 Properties = list[tuple[str | None, str | None] | None]
 
@@ -101,6 +102,16 @@ def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
         properties=properties,
         options=batch.options,
     )
+
+
+def deadline_of(batch: Batch) -> int | None:
+    """When a call is worth nothing any more, in milliseconds since 1970; None for what is no call."""
+    return None if batch.options is None else batch.options.deadline_ms
+
+
+def is_reply(batch: Batch) -> bool:
+    """It goes back to a caller and into no queue."""
+    return not batch.exchange and batch.routing_key.startswith(REPLY_PREFIX)
 
 
 def durability_of(batch: Batch) -> int:

@@ -70,7 +70,10 @@ class BindingSpec(_Value, frozen=True):
 
 @final
 class Options(_Value, frozen=True):
-    """What a publisher asks of every message in a batch. None means that nothing was asked."""
+    """What a publisher asks of every message in a batch. None means that nothing was asked.
+
+    `deadline_ms`: it is a call, and worth nothing from this time on (milliseconds since 1970).
+    """
 
     durability: int = Durability.SYNC
     content_type: str | None = None
@@ -78,6 +81,7 @@ class Options(_Value, frozen=True):
     ttl_ms: int | None = None
     priority: int = 0
     dedup_id: str | None = None
+    deadline_ms: int | None = None
 
 
 @final
@@ -101,6 +105,7 @@ class QueueInfo(_Value, frozen=True):
     rejected: int = 0
     duplicates: int = 0
     journal_bytes: int = 0
+    late_calls: int = 0
 
 
 @final

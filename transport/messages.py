@@ -35,6 +35,7 @@ from posthouse.transport.descriptions import (
 from posthouse.transport.descriptions import (
     QueueSpec as QueueSpec,
 )
+from posthouse.transport.messages_calls import CallMessage
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -372,7 +373,7 @@ Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
-    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown
+    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | CallMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")
