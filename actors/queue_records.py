@@ -21,8 +21,8 @@
 
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
 mark. SETTLED, REJECTED, PURGED and LATE (calls whose deadline passed) differ only in the counter they move.
-Checksums are the journal's business: bytes that pass them and still make no sense are damage or a newer version, and are refused as
-`JournalCorrupt`.
+Checksums are the journal's business: bytes that pass them and still make no sense are damage or a newer
+version, and are refused as `JournalCorrupt`.
 """
 
 from __future__ import annotations

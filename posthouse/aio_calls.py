@@ -195,7 +195,13 @@ class CallServer:
         wire.wake()
 
     async def _run(self, message: Message) -> Any:
-        if inspect.iscoroutinefunction(self._handler):
-            return await self._handler(message)
-        found = await asyncio.to_thread(self._handler, message)
-        return await found if inspect.isawaitable(found) else found
+        try:
+            if inspect.iscoroutinefunction(self._handler):
+                return await self._handler(message)
+            found = await asyncio.to_thread(self._handler, message)
+            return await found if inspect.isawaitable(found) else found
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise InterruptedError("what the handler waited for was cancelled") from error

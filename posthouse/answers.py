@@ -45,9 +45,9 @@ class Answer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """An error of the handler is an answer too; what ends the program or the task goes on."""
+        """An error of the handler is an answer too, `sys.exit` included; what interrupts or cancels it goes on."""
         self.error = error
-        return isinstance(error, Exception)
+        return isinstance(error, Exception | SystemExit)
 
 
 @final

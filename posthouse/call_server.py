@@ -47,11 +47,12 @@ class CallServer:
         connect: Callable[[], Pump],
         queue: str,
         handler: Handler,
-        prefetch: int,
+        prefetch: int | None,
         timeout_s: float,
         *,
         tells_traceback: bool,
     ) -> None:
+        prefetch = PREFETCH_DEFAULT if prefetch is None else prefetch
         requests.check_consume(queue, prefetch, False, False)
         check_handler(handler)
         self.failure: PosthouseError | None = None

@@ -16,7 +16,7 @@ from typing import Any, Self, final
 from posthouse import requests
 from posthouse.address import parse_address
 from posthouse.arguments import check_seconds
-from posthouse.call_server import PREFETCH_DEFAULT, CallServer
+from posthouse.call_server import CallServer
 from posthouse.caller import Caller
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
@@ -252,13 +252,13 @@ class Broker:
         queue: str,
         handler: Callable[[Message], bytes],
         *,
-        prefetch: int = PREFETCH_DEFAULT,
+        prefetch: int | None = None,
         tells_traceback: bool = False,
     ) -> CallServer:
         """Answer the calls of a queue: `handler(message)` returns the reply's body. In a thread, on its own connection.
 
-        What the handler raises is the caller's answer; with `tells_traceback` it gets the traceback too. Raises
-        UnknownQueue, ResourceLocked.
+        `prefetch` is 16 unless given. What the handler raises is the caller's answer; with `tells_traceback` it gets
+        the traceback too. Raises UnknownQueue, ResourceLocked.
         """
         name = self._session.links.identity.client_name
 

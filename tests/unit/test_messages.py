@@ -56,6 +56,7 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
+from posthouse.transport.messages_calls import ReceiveReplies, ReplyCounts, ReplyStatus
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
@@ -72,7 +73,14 @@ BATCH: Final = Batch(
     lengths=memoryview(b"\x05\0\0\0\x03\0\0\0"),
     bodies=memoryview(b"helloabc"),
     properties=memoryview(messages.encode([["m-1", None], None])),
-    options=Options(durability=Durability.OS, content_type="text/plain", reply_to="r", ttl_ms=60_000, priority=4),
+    options=Options(
+        durability=Durability.OS,
+        content_type="text/plain",
+        reply_to="r",
+        ttl_ms=60_000,
+        priority=4,
+        deadline_ms=1_700_000_005_000,
+    ),
 )
 
 SAMPLES: Final[tuple[Message, ...]] = (
@@ -110,11 +118,14 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Failed(26, "unknown_queue", "there is no queue 'x'"),
     ActorUp("queue:billing", 3, "ipc:///run/posthouse/billing-3"),
     ActorDown("queue:billing", 3, "restarting", "it crashed"),
+    ReceiveReplies(27),
+    ReplyStatus(28),
 )
 
 VALUES: Final = (
     QueueInfo(name="billing", ready=3, unacked=1, bytes=400),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
+    ReplyCounts(callers=3, passed=1_000, dropped=2),
 )
 
 

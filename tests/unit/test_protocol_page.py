@@ -22,12 +22,13 @@ from posthouse.transport.descriptions import (
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import Message
+from posthouse.transport.messages_calls import ReplyCounts
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 ROWS: Final = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
 ]
-VALUES: Final = (Options, ExchangeSpec, QueueSpec, BindingSpec, QueueInfo, ConsumerInfo)
+VALUES: Final = (Options, ExchangeSpec, QueueSpec, BindingSpec, QueueInfo, ConsumerInfo, ReplyCounts)
 
 
 def described(fields: str) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from posthouse.transport.errors import JournalCorrupt
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "queue_records.txt"
 
-MARK = Mark(501, [7, 500, 8, 12], {"order-1": 1_700_000_000_000}, Counters(500, 400, 3, 390, 2, 1))
+MARK = Mark(501, [7, 500, 8, 12], {"order-1": 1_700_000_000_000}, Counters(500, 400, 3, 390, 2, 1, 4))
 
 
 def samples() -> dict[str, bytes]:
@@ -26,6 +26,7 @@ def samples() -> dict[str, bytes]:
         Kind.MOVED.name: b"".join(records.encode_moved(301, [301, 301, 0, 303, 310, 2], b"raw batch")),
         Kind.REJECTED.name: records.encode_ranges([(3, 3)]),
         Kind.PURGED.name: records.encode_ranges([(4, 300)]),
+        Kind.LATE.name: records.encode_ranges([(6, 8)]),
     }
 
 
@@ -60,8 +61,13 @@ def test_the_batch_is_not_copied() -> None:
 
 
 def test_a_mark_of_a_newer_version_is_read() -> None:
-    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7], "a field that is not there yet"])
-    assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6))
+    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7, 8], "a field that is not there yet"])
+    assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6, 7))
+
+
+def test_a_mark_from_before_there_were_calls_is_read() -> None:
+    older = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6]])
+    assert records.decode_mark(older) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6))
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x91\xa1x", b"\x91\x01", b"\x92\x05\x04"])
