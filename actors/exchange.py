@@ -22,6 +22,7 @@ from posthouse.transport.errors import (
     ActorDown,
     InvalidArgument,
     NoResponders,
+    OutcomeUnknown,
     PreconditionFailed,
     ProtocolViolation,
     Refused,
@@ -51,7 +52,17 @@ DUPLICATE: Final = "duplicate"
 class Pending:
     """A batch that was sent to its queues and not yet settled by all of them."""
 
-    __slots__ = ("arrived", "count", "durability", "first_seq", "queues", "remaining", "repeats", "stream")
+    __slots__ = (
+        "arrived",
+        "count",
+        "durability",
+        "first_seq",
+        "queues",
+        "remaining",
+        "repeats",
+        "stream",
+        "was_interrupted",
+    )
 
     def __init__(self, arrived: Arrived, batch: Batch, queues: tuple[str, ...], durability: int) -> None:
         self.arrived = arrived
@@ -63,6 +74,8 @@ class Pending:
         self.durability = durability
         self.repeats: tuple[Arrived, ...] = ()
         """Frames of later sessions in which the publisher sent the same batch meanwhile."""
+        self.was_interrupted = False
+        """A queue on its route died meanwhile: what that life did with it nobody knows."""
 
 
 @final
@@ -114,6 +127,10 @@ class ExchangeActor:
         """A publisher that left gets no receipts; its batches go on to their queues. A caller gets no replies."""
         if self._replies is not None:
             self._replies.close(link)
+        queue = self._queue_of.get(link)
+        if queue is not None:
+            for pending in self._pending.values():
+                pending.was_interrupted = pending.was_interrupted or queue in pending.queues
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
         finished = self._finished
@@ -271,6 +288,9 @@ class ExchangeActor:
             # A call that somebody may answer goes on, and where nobody would it is not.
             refusals = [note for note in refusals if note.code != NoResponders.code]
             queues = tuple(queue for queue in queues if queue not in unanswering)
+        code, text = (refusals[0].code, refusals[0].text) if refusals else (None, "")
+        if code == NoResponders.code and pending.was_interrupted:
+            code, text = OutcomeUnknown.code, f"the queue died meanwhile and may have had somebody who answers: {text}"
         receipt = Receipt(
             pending.stream,
             pending.first_seq,
@@ -278,8 +298,8 @@ class ExchangeActor:
             queues,
             pending.durability,
             duplicate=any(note.code == DUPLICATE for note in notes),
-            code=refusals[0].code if refusals else None,
-            text=refusals[0].text if refusals else "",
+            code=code,
+            text=text,
         )
         self._pending.pop((pending.stream, pending.first_seq), None)
         for arrived in (pending.arrived, *pending.repeats):

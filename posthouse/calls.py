@@ -17,7 +17,15 @@ from posthouse.publisher import check_body, make_key
 from posthouse.replies import Awaited, failure_of
 from posthouse.session import Session
 from posthouse.stream import Key, Stream
-from posthouse.transport.errors import CallTimeout, InvalidArgument, NotDone, OutcomeUnknown, PosthouseError, from_wire
+from posthouse.transport.errors import (
+    CallTimeout,
+    InvalidArgument,
+    NoResponders,
+    NotDone,
+    OutcomeUnknown,
+    PosthouseError,
+    from_wire,
+)
 from posthouse.transport.messages import Options
 from posthouse.transport.names import check_name
 
@@ -119,6 +127,8 @@ class Calls:
             return reply
         receipt = call.stream.waiters[call.number]
         if receipt is not None and receipt.code is not None:
+            if receipt.code == NoResponders.code and call.number < call.stream.doubtful_below:
+                raise OutcomeUnknown(f"the exchange died meanwhile and may have reached somebody: {receipt.text}")
             raise from_wire(receipt.code, receipt.text)
         assert call.stream.failure is not None
         raise call.stream.failure

@@ -283,6 +283,9 @@ class Session:
     def _ended(self, ended: Ended) -> None:
         """Everything but a violation is mended by the next session."""
         link = ended.link
+        for stream in self._streams.values():
+            if actor_of_exchange(stream.exchange) == link.target:
+                stream.doubtful_below = stream.next_seq
         if ended.code == ProtocolViolation.code:
             self._fail(link.target, ProtocolViolation(ended.text))
         elif link is not self.registry and self.links.is_open(link.target):

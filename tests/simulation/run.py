@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
+from tests.simulation.calls import CallHistory, SimCaller, SimServer
 from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher
 from tests.simulation.network import Weather
 from tests.simulation.verdict import judge
@@ -23,7 +24,7 @@ EXCHANGES = [
     ExchangeSpec(name="head", kind="headers", unrouted="drop"),
     ExchangeSpec(name="changing", kind="fanout"),
 ]
-QUEUES = [QueueSpec(name=name) for name in ("one", "two", "three", "changing")]
+QUEUES = [QueueSpec(name=name) for name in ("one", "two", "three", "changing", "calls")]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
     BindingSpec(source="fan", destination="two"),
@@ -46,6 +47,7 @@ class Result:
     dropped_frames: int
     confirmed: int
     delivered: int
+    answered: int
     trace: list[str]
 
 
@@ -80,6 +82,10 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
     SimPublisher(world, "publisher-default", history, ("", ["one", "three"], messages // 2))
     SimBinder(world, "binder", history, 6)
+    calls = CallHistory()
+    for number in range(2):
+        SimServer(world, f"server-{number}", history, calls)
+    callers = [SimCaller(world, f"caller-{number}", history, calls) for number in range(2)]
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
     begin_ms = world.now_ms
@@ -91,7 +97,13 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         consumer.tidy_up()
     expected = _Expected(history)
     is_drained = _until(world, lambda: expected.is_drained() and _is_idle(consumers), HEALED_MS_MAX)
-    broken = judge(history, expected.queues())
+    do_calls_work = _until(world, lambda: all(caller.has_worked_since_calm for caller in callers), HEALED_MS_MAX)
+    for caller in callers:
+        caller.is_stopped = True
+    _until(world, lambda: all(caller.is_idle for caller in callers), HEALED_MS_MAX)
+    broken = judge(history, expected.queues()) + calls.broken()
+    if not do_calls_work:
+        broken.append(f"calls do not work {HEALED_MS_MAX} ms after the last fault")
     if not is_drained:
         broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")
     return Result(
@@ -102,6 +114,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         world.network.dropped,
         len(history.confirmed),
         len(history.delivered),
+        len(calls.replies),
         world.trace,
     )
 

@@ -66,6 +66,7 @@ class World:
         self.disk = SimDisk(seed)
         self.network = Network(self.random, CALM)
         self.crash_chance = 0.0
+        self.is_calm = False
         self.now_ms = 0
         self.nodes: dict[str, Node] = {}
         self.clients: dict[str, Client] = {}
@@ -106,6 +107,7 @@ class World:
         """From now on nothing is lost and nobody dies."""
         self.network.weather = CALM
         self.crash_chance = 0.0
+        self.is_calm = True
         self.disk.heal()
 
     # ---- lives ----
