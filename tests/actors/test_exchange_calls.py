@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from posthouse.transport import messages
-from posthouse.transport.errors import ActorDown, InvalidArgument, NoResponders
+from posthouse.transport.errors import ActorDown, InvalidArgument, NoResponders, OutcomeUnknown
 from posthouse.transport.messages import Batch, Durability, Failed, Options, Receipt, Reply, StoreNote
 from posthouse.transport.messages_calls import ReceiveReplies, ReplyCounts, ReplyStatus, reply_key
 from tests.support.actor_bench import WALL_MS, Peer, batch, result_of
@@ -87,6 +87,24 @@ def test_another_refusal_weighs_more_than_nobody() -> None:
 def test_a_duplicate_beside_nobody_is_still_told() -> None:
     receipt = fan_out(("one", NOBODY), ("two", StoreNote(7, 1, 1, "duplicate")))
     assert (receipt.code, receipt.queues, receipt.duplicate) == (None, ("two",), True)
+
+
+def test_a_refusal_by_one_life_of_a_queue_says_nothing_of_the_next_which_was_sent_it_again() -> None:
+    world = ExchangeWorld()
+    first = world.queue("one", settles=False)
+    world.publish(batch(b"x", routing_key="one", options=CALL))
+    first.say(NOBODY)
+    world.bench.run()
+    world.bench.down("queue:one", "restarting", "it died before it settled")
+    second = world.bench.actor("queue:one", generation=2)
+    assert [type(heard) for heard in second.take_heard()] == [Batch]
+    assert refusal(world.publisher.take_heard()).code == OutcomeUnknown.code
+    second.settles_at_once = False
+    world.publish(batch(b"y", routing_key="one", first_seq=2, options=CALL))
+    second.say(StoreNote(7, 2, 1, NoResponders.code, "nobody"))
+    second.settle()
+    world.bench.run()
+    assert refusal(world.publisher.take_heard()).code == NoResponders.code, "this one was sent to one life only"
 
 
 def test_a_call_to_a_quarantined_queue_is_refused_at_once() -> None:

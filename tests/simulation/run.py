@@ -96,11 +96,11 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     for consumer in consumers:
         consumer.tidy_up()
     expected = _Expected(history)
-    is_drained = _until(world, lambda: expected.is_drained() and _is_idle(consumers), HEALED_MS_MAX)
     do_calls_work = _until(world, lambda: all(caller.has_worked_since_calm for caller in callers), HEALED_MS_MAX)
     for caller in callers:
         caller.is_stopped = True
     _until(world, lambda: all(caller.is_idle for caller in callers), HEALED_MS_MAX)
+    is_drained = _until(world, lambda: expected.is_drained() and _is_idle(consumers), HEALED_MS_MAX)
     broken = judge(history, expected.queues()) + calls.broken()
     if not do_calls_work:
         broken.append(f"calls do not work {HEALED_MS_MAX} ms after the last fault")

@@ -200,17 +200,18 @@ async def test_requests_are_answered_and_settled(wire: Wire, pump: PlayedPump) -
 
 @in_loop
 async def test_a_function_is_served_in_a_thread_so_that_the_loop_goes_on(wire: Wire, pump: PlayedPump) -> None:
-    served, here = Served(wire, pump), threading.get_ident()
-    server = await served.open(lambda message: str(threading.get_ident() == here).encode())
+    served, here, done = Served(wire, pump), threading.get_ident(), threading.Event()
+
+    def handler(message: Message) -> bytes:
+        done.set()
+        return str(threading.get_ident() == here).encode()
+
+    server = await served.open(handler)
     served.ask(b"a")
-    await asyncio.wait_for(_until_served(server, 1), 10)
+    await passes(5)
+    assert await asyncio.to_thread(done.wait, 10)
     assert [bytes(reply.bodies) for reply in await served.replies(1)] == [b"False"]
     await served.close(server)
-
-
-async def _until_served(server: aio.CallServer, count: int) -> None:
-    while server.served + server.failed < count:
-        await asyncio.sleep(0.001)
 
 
 @in_loop

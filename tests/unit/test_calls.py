@@ -138,6 +138,20 @@ def test_a_refusal_ends_it_at_once(bench: ClientBench) -> None:
     assert bench.session.is_settled
 
 
+def test_a_refusal_by_a_later_life_of_the_exchange_is_no_certain_refusal(bench: ClientBench) -> None:
+    calls = Calls(bench.session)
+    first = begin(calls)
+    bench.run()
+    bench.live(RPC)
+    second = begin(calls)
+    stream = batches(bench, RPC)[0].stream
+    bench.say(RPC, Receipt(stream, 1, 2, code="no_responders", text="nobody"))
+    with pytest.raises(OutcomeUnknown, match="died meanwhile"):
+        calls.result(first)
+    with pytest.raises(NoResponders):
+        calls.result(second)
+
+
 def test_an_exchange_that_does_not_exist_ends_it_and_the_next_call_asks_anew(bench: ClientBench) -> None:
     calls = Calls(bench.session)
     call = begin(calls, exchange="new")
