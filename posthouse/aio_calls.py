@@ -33,7 +33,7 @@ class Caller:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._calls = Calls(wire.session)
+        self._calls = Calls(wire.session, lambda stream: wire.leave(stream, is_urgent=True))
 
     @property
     def late_replies(self) -> int:
@@ -99,7 +99,9 @@ class CallServer:
         self._consumer = Consumer(
             wire, queue, concurrency if prefetch is None else prefetch, timeout_s, auto_ack=False, exclusive=False
         )
-        self._answers = Answers(wire.session, tells_traceback=tells_traceback)
+        self._answers = Answers(
+            wire.session, lambda stream: wire.leave(stream, is_urgent=True), tells_traceback=tells_traceback
+        )
         self._room = asyncio.Semaphore(concurrency)
         self._handling: set[asyncio.Task[None]] = set()
         self._serving: asyncio.Task[None] | None = None

@@ -8,6 +8,7 @@ its answer; only one that failed and has no caller is rejected.
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, final
 
@@ -17,7 +18,7 @@ from posthouse.message import Message, deadline_ms_of, only_shown
 from posthouse.publisher import check_body, has_room
 from posthouse.replies import failure_headers
 from posthouse.session import Session
-from posthouse.stream import Key
+from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages import NIL, Durability, Options
@@ -55,15 +56,19 @@ class Answers:
     """The replies of one server, and its counts.
 
     `served`: answered with what the handler returned; `failed`: with an error; `late`: not handled, since the deadline
-    had passed; `dropped`: replies that were refused, or for which there was no room within the deadline.
+    had passed; `dropped`: replies that were refused, or for which there was no room within the deadline. `send` is how
+    a reply leaves: at once, or with others to the same caller a moment later.
     """
 
-    def __init__(self, session: Session, *, tells_traceback: bool) -> None:
+    def __init__(
+        self, session: Session, send: Callable[[Stream], None] = Stream.close_batch, *, tells_traceback: bool
+    ) -> None:
         self.served = 0
         self.failed = 0
         self.late = 0
         self._dropped = 0
         self._session = session
+        self._send = send
         self._tells_traceback = tells_traceback
         self._stream = session.stream("")
 
@@ -137,4 +142,6 @@ class Answers:
         key: Key = (address, headers, _OPTIONS)
         stream.add(body, key)
         stream.describe(None, correlation_id)
-        stream.close_batch()
+        if stream.is_full:
+            stream.close_batch()
+        self._send(stream)

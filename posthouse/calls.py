@@ -7,6 +7,7 @@ reply has come, or the broker has refused the request, or the deadline has passe
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import msgspec
@@ -71,10 +72,11 @@ class Outgoing:
 
 @final
 class Calls:
-    """The calls of one client."""
+    """The calls of one client. `send` is how a request leaves: at once, or with others of its kind a moment later."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, send: Callable[[Stream], None] = Stream.close_batch) -> None:
         self._session = session
+        self._send = send
         self._replies = session.replies
         self._streams: dict[str, Stream] = {}
 
@@ -101,11 +103,12 @@ class Calls:
         options = msgspec.structs.replace(
             key[2] or Options(), reply_to=self._replies.address, deadline_ms=math.ceil(deadline_ms)
         )
-        stream.close_batch()
         number = stream.add(body, (key[0], key[1], options))
         stream.describe(message_id, awaited.correlation_id)
         stream.waiters[number] = None
-        stream.close_batch()
+        if stream.is_full:
+            stream.close_batch()
+        self._send(stream)
         return Outgoing(awaited, stream, number)
 
     def is_over(self, call: Outgoing) -> bool:

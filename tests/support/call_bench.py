@@ -10,7 +10,7 @@ from typing import Any
 from posthouse.message import Message, Slice
 from posthouse.replies import Replies
 from posthouse.transport import messages
-from posthouse.transport.batch import headers_of, properties_of
+from posthouse.transport.batch import headers_of, properties_of, slice_batch
 from posthouse.transport.messages import NIL, Batch, Options, Reply
 from posthouse.transport.messages_calls import ReceiveReplies
 from tests.support.client_bench import ClientBench, raw
@@ -34,8 +34,9 @@ def listening_bench() -> ClientBench:
 
 
 def batches(bench: ClientBench, exchange: str) -> list[Batch]:
-    """What an exchange was sent since the last look."""
-    return [heard for heard in bench.heard(exchange) if isinstance(heard, Batch)]
+    """What an exchange was sent since the last look, each message as a batch of its own."""
+    sent = [heard for heard in bench.heard(exchange) if isinstance(heard, Batch)]
+    return [slice_batch(batch, index, index + 1) for batch in sent for index in range(batch.count)]
 
 
 def correlation_of(batch: Batch) -> str:

@@ -66,6 +66,17 @@ async def test_tasks_that_call_get_each_its_own_reply(wire: Wire, pump: PlayedPu
 
 
 @in_loop
+async def test_what_tasks_call_in_one_pass_of_the_loop_travels_together(wire: Wire, pump: PlayedPump) -> None:
+    broker = await listening(wire, pump)
+    tasks = await start(*(broker.call("rpc", b"x", timeout_s=3_600.0) for _ in range(40)))
+    sent = [heard for heard in pump.bench.heard(RPC) if isinstance(heard, Batch)]
+    assert sum(batch.count for batch in sent) == 40
+    assert len(sent) < 20, "deadlines are told to the millisecond; what was asked in the same one shares a batch"
+    for task in tasks:
+        task.cancel()
+
+
+@in_loop
 async def test_a_refusal_ends_a_call_at_once(wire: Wire, pump: PlayedPump) -> None:
     broker = await listening(wire, pump)
     [task] = await start(broker.call("rpc", b"x"))
