@@ -2,7 +2,7 @@
 
 It keeps the deadline of each stored batch of calls, earliest first, and knows nothing of who holds what. A batch that
 is settled before its deadline stays listed until then, or until half of the list is such; so its size is bounded by
-the calls that live. A queue without calls pays one comparison a round.
+the calls that live. A queue without calls pays one look a round.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ _SPENT_MAX: Final = 1_024
 class CallDeadlines:
     """Deadlines of batches, by the wall clock in milliseconds."""
 
-    __slots__ = ("_heap", "_tidy_at", "_was_used")
+    __slots__ = ("_heap", "_tidy_at", "is_used")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int]] = []
         self._tidy_at = _SPENT_MAX
-        self._was_used = False
+        self.is_used = False
+        """There has been a call. A queue of plain messages looks at nothing else here."""
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -34,7 +35,7 @@ class CallDeadlines:
     def add(self, entry: StoredBatch) -> None:
         """A batch is in the queue; only one of calls has a deadline."""
         if entry.deadline_ms is not None:
-            self._was_used = True
+            self.is_used = True
             heappush(self._heap, (entry.deadline_ms, entry.first_offset))
 
     def due(self, now_ms: int, backlog: Backlog) -> list[StoredBatch]:
@@ -55,7 +56,7 @@ class CallDeadlines:
 
     def returned(self, first: int, last: int, backlog: Backlog) -> None:
         """These living messages are ready again; those of calls may be late by now."""
-        while self._was_used and first <= last:
+        while first <= last:
             entry = backlog.find(first)
             self.add(entry)
             first = entry.last_offset + 1

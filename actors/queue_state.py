@@ -89,7 +89,8 @@ class QueueState:
         contents.counters.stored += entry.count
         self._backlog.add(entry)
         self._ready.put(first_offset, entry.last_offset, 0)
-        contents.calls.add(entry)
+        if entry.deadline_ms is not None:
+            contents.calls.add(entry)
         return StoreResult(StoreOutcome.STORED, first_offset, entry)
 
     # ---- consumers come and go ----
@@ -179,6 +180,8 @@ class QueueState:
         """Take out the ready calls whose deadline has passed; nobody waits for them. Returns their ranges."""
         contents = self._contents
         dropped: list[tuple[int, int]] = []
+        if not contents.calls.is_used:
+            return dropped
         for entry in contents.calls.due(now_ms, self._backlog):
             for first, last, _ in self._ready.take(entry.first_offset, entry.last_offset):
                 self._backlog.settle(first, last)
@@ -336,7 +339,8 @@ class QueueState:
         requeued: list[tuple[int, int]] = []
         for first, last, times in pieces:
             self._ready.put(first, last, times)
-            self._contents.calls.returned(first, last, self._backlog)
+            if self._contents.calls.is_used:
+                self._contents.calls.returned(first, last, self._backlog)
             requeued.append((first, last))
         return merged(requeued)
 
