@@ -5,6 +5,7 @@ topology          exchanges, queues and bindings: what may be declared, and what
 declaration       what may be declared, and when a second declaration is the same thing
 binding_table     the bindings, found by source and by destination
 routing           which queues a message reaches, end to end
+reply_paths       which session takes the replies of which caller
 route_ledger      collects, within bounds, the bindings an explanation names
 topic_trie        binding keys with wildcards, matched word by word
 headers_match     bindings on headers
@@ -28,6 +29,7 @@ queue_deadlines   how long consumers may hold messages
 queue_bounds      the bounds of a queue in time and room
 queue_consumers   who may receive, how much, and whose turn it is
 queue_dedup       the dedup ids a queue has seen
+queue_calls       the deadlines of the calls in a queue
 queue_streams     the last number seen of each publisher's stream
 queue_records     the queue's journal records as bytes
 dead_letter_group letters that died together, as the index knows them and a listing shows them

@@ -14,14 +14,25 @@ import msgspec
 
 from posthouse.actors.actor import Context
 from posthouse.actors.death_headers import deaths_of, is_cycle
+from posthouse.actors.reply_paths import ReplyPaths
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
-from posthouse.transport.batch import check_batch, check_readable, due_of, durability_of, headers_of
+from posthouse.transport.batch import (
+    check_batch,
+    check_readable,
+    deadline_of,
+    due_of,
+    durability_of,
+    headers_of,
+    is_reply,
+)
 from posthouse.transport.errors import (
     ActorDown,
     InvalidArgument,
+    NoResponders,
+    OutcomeUnknown,
     PreconditionFailed,
     ProtocolViolation,
     Refused,
@@ -39,6 +50,7 @@ from posthouse.transport.messages import (
     TopologyChange,
     WatchTopology,
 )
+from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
 from posthouse.transport.names import DELAY, actor_of_queue
@@ -51,7 +63,17 @@ DUPLICATE: Final = "duplicate"
 class Pending:
     """A batch that was sent to its queues and not yet settled by all of them."""
 
-    __slots__ = ("arrived", "count", "durability", "first_seq", "queues", "remaining", "repeats", "stream")
+    __slots__ = (
+        "arrived",
+        "count",
+        "durability",
+        "first_seq",
+        "queues",
+        "remaining",
+        "repeats",
+        "stream",
+        "was_interrupted",
+    )
 
     def __init__(self, arrived: Arrived, batch: Batch, queues: tuple[str, ...], durability: int) -> None:
         self.arrived = arrived
@@ -63,6 +85,8 @@ class Pending:
         self.durability = durability
         self.repeats: tuple[Arrived, ...] = ()
         """Frames of later sessions in which the publisher sent the same batch meanwhile."""
+        self.was_interrupted = False
+        """A queue on its route died meanwhile: what that life did with it nobody knows."""
 
 
 @final
@@ -83,6 +107,8 @@ class ExchangeActor:
         self._finished: list[Pending] = []
         self._notes: dict[tuple[int, int], list[StoreNote | Scheduled]] = {}
         self._delay: Link | None = None
+        self._unanswering: dict[tuple[int, int], set[str]] = {}
+        self._replies = ReplyPaths() if not name else None
         self._registry = context.connect("registry", survives=False)
         self.dropped = 0
 
@@ -100,7 +126,9 @@ class ExchangeActor:
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._apply(message)
         elif isinstance(message, StoreNote | Scheduled) and self._is_ours(arrived.link):
-            self._notes.setdefault((message.stream, message.first_seq), []).append(message)
+            self._note(arrived.link, message)
+        elif isinstance(message, ReceiveReplies | ReplyStatus) and self._replies is not None:
+            self._look_after_replies(self._replies, arrived.link, message)
         else:
             raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
 
@@ -109,7 +137,13 @@ class ExchangeActor:
             self._context.send(link, WatchTopology(1))
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
-        """A publisher that left gets no receipts; its batches go on to their queues."""
+        """A publisher that left gets no receipts; its batches go on to their queues. A caller gets no replies."""
+        if self._replies is not None:
+            self._replies.close(link)
+        queue = self._queue_of.get(link)
+        if queue is not None:
+            for pending in self._pending.values():
+                pending.was_interrupted = pending.was_interrupted or queue in pending.queues
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
         finished = self._finished
@@ -161,6 +195,9 @@ class ExchangeActor:
             self._check(batch, move)
             if batch.options is not None and batch.options.deliver_at_ms is not None:
                 self._schedule(arrived, batch, raw)
+                return
+            if self._replies is not None and is_reply(batch):
+                self._pass_back(self._replies, arrived, batch, raw)
                 return
             queues = self._route(batch) if move is None else self._route_move(batch, move)
             if self._quarantined:
@@ -222,6 +259,8 @@ class ExchangeActor:
         route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:
             return route.queues
+        if deadline_of(batch) is not None:
+            raise NoResponders(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
         if route.fallback == "return":
             raise Unroutable(
                 f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
@@ -265,21 +304,53 @@ class ExchangeActor:
         self._context.send(link, receipt)
         return index
 
+    # ---- calls and their replies ----
+
+    def _look_after_replies(self, replies: ReplyPaths, link: Link, message: ReceiveReplies | ReplyStatus) -> None:
+        if isinstance(message, ReceiveReplies):
+            replies.open(link)
+            self._context.reply(link, message.request, None)
+        else:
+            self._context.reply(link, message.request, replies.counts())
+
+    def _pass_back(self, replies: ReplyPaths, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
+        """To its caller, or nowhere; whoever sent it is done with it either way."""
+        link = replies.find(batch, self._context.is_congested)
+        if link is not None:
+            self._context.forward(link, raw, len(memoryview(raw)), batch.count, None)
+        self._context.hold(arrived)
+        self._finished.append(Pending(arrived, batch, (), Durability.MEMORY))
+
+    def _note(self, link: Link, note: StoreNote | Scheduled) -> None:
+        key = (note.stream, note.first_seq)
+        if isinstance(note, StoreNote) and note.code == NoResponders.code:
+            self._unanswering.setdefault(key, set()).add(self._queue_of[link])
+        self._notes.setdefault(key, []).append(note)
+
     def _answer_alone(self, pending: Pending, notes: list[StoreNote | Scheduled]) -> None:
         """A batch that came in several sessions, or that somebody had something to say on: it was a duplicate in a
         queue, or was refused, or is scheduled.
         """
         remarks = [note for note in notes if isinstance(note, StoreNote)]
         refusals = [note for note in remarks if note.code != DUPLICATE]
+        queues = pending.queues
+        unanswering = self._unanswering.pop((pending.stream, pending.first_seq), None)
+        if unanswering is not None and not unanswering.issuperset(queues):
+            # A call that somebody may answer goes on, and where nobody would it is not.
+            refusals = [note for note in refusals if note.code != NoResponders.code]
+            queues = tuple(queue for queue in queues if queue not in unanswering)
+        code, text = (refusals[0].code, refusals[0].text) if refusals else (None, "")
+        if code == NoResponders.code and pending.was_interrupted:
+            code, text = OutcomeUnknown.code, f"the queue died meanwhile and may have had somebody who answers: {text}"
         receipt = Receipt(
             pending.stream,
             pending.first_seq,
             pending.count,
-            pending.queues,
+            queues,
             pending.durability,
-            duplicate=len(remarks) > len(refusals),
-            code=refusals[0].code if refusals else None,
-            text=refusals[0].text if refusals else "",
+            duplicate=any(note.code == DUPLICATE for note in remarks),
+            code=code,
+            text=text,
             scheduled_id=max((note.first_id for note in notes if isinstance(note, Scheduled)), default=0),
         )
         self._pending.pop((pending.stream, pending.first_seq), None)

@@ -233,6 +233,12 @@ class QueueActor:
                 record = ExpiresRecord(expires_ms, entry.first_offset, entry.last_offset)
                 self._context.append(Kind.EXPIRES, encode_expires(record), is_durable=False)
 
+    def _drop_late(self) -> None:
+        """Calls that nobody waits for any more are not handed out."""
+        late = self._state.drop_late(self._context.wall_ms)
+        if late and self._spec.durable:
+            self._context.append(Kind.LATE, encode_ranges(late), is_durable=False)
+
     def _settle(self, link: Link, message: Settle) -> None:
         failure: Failure | None = None
         if message.outcome != Outcome.ACK:
@@ -312,6 +318,7 @@ class QueueActor:
                 raise ProtocolViolation(f"a queue does not understand {type(message).__name__}")
 
     def _get(self, link: Link, request: int, auto_ack: bool) -> None:
+        self._drop_late()
         delivery = self._state.get_one(link.session, link.client_id, auto_ack, self._now_ms)
         if delivery is not None:
             self._deliver([delivery])
@@ -331,6 +338,7 @@ class QueueActor:
 
     def _dispatch(self) -> None:
         state = self._state
+        self._drop_late()
         # A paused consumer is not in line: were it the only one, nobody but this would ever let it go on.
         if self._congested or state.can_dispatch:
             self._watch_congestion()

@@ -83,7 +83,7 @@ class Bounds:
                     self._consumers.regain(holder, sum(last - first + 1 for first, last, _ in late))
                     failure = Failure(now_ms, "ack_timeout", chance, holder.client_name)
                     done.append((Kind.REJECTED, self._failures.failed(late, failure)))
-                    contents.expiries.returned()
+                    contents.came_back()
         for first, last, times in contents.waiting.pop_due(now_ms):
             contents.ready.put(first, last, times)
         expired: list[Piece] = []

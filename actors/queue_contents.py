@@ -15,6 +15,7 @@ import msgspec
 from posthouse.actors.move import Intent, Outbox
 from posthouse.actors.offsets import RangeMap
 from posthouse.actors.queue_backlog import Backlog
+from posthouse.actors.queue_calls import CallDeadlines
 from posthouse.actors.queue_dedup import DedupWindow
 from posthouse.actors.queue_history import Histories
 from posthouse.actors.queue_records import Counters, Mark
@@ -36,7 +37,7 @@ class QueueContents:
     """The durable half of a queue. Offsets are handed out from `next_offset` and never again."""
 
     __slots__ = (
-        "backlog", "counters", "dedup", "expiries", "histories", "leaving", "next_offset", "outbox", "ready",
+        "backlog", "calls", "counters", "dedup", "expiries", "histories", "leaving", "next_offset", "outbox", "ready",
         "streams", "waiting",
     )  # fmt: skip
 
@@ -49,6 +50,7 @@ class QueueContents:
         self.leaving: RangeMap[int] = RangeMap()
         self.outbox: Outbox[Leave] = Outbox()
         self.streams = Streams()
+        self.calls = CallDeadlines()
         self.dedup = DedupWindow()
         self.counters = Counters()
         self.next_offset = 1
@@ -73,6 +75,11 @@ class QueueContents:
         intent = self.outbox.add(count, size, Leave(first, last, death), first_seq)
         self.leaving.put(first, last, intent.first_seq)
         return intent
+
+    def came_back(self) -> None:
+        """Something came back from a consumer: what is over its time by now is looked at again."""
+        self.expiries.returned()
+        self.calls.returned()
 
     def count_gone(self, counter: str, ranges: list[tuple[int, int]]) -> None:
         """These are gone for good, and counted under that name."""

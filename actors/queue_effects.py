@@ -22,6 +22,7 @@ class StoreOutcome(enum.Enum):
     STORED = "stored"
     RESENT = "resent"
     DUPLICATE = "duplicate"
+    LATE = "late"
 
 
 @final

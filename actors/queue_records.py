@@ -12,8 +12,8 @@
                 │ MessagePack [next_offset, [stream, last_seq, …],         │
                 │   {dedup_id: seen_ms, …}, [stored, delivered,            │
                 │   redelivered, acked, rejected, duplicates,              │
-                │   dead_lettered, expired, dropped], move stream,         │
-                │   next move sequence]                                    │
+                │   dead_lettered, expired, dropped, late_calls],          │
+                │   move stream, next move sequence]                       │
                 └──────────────────────────────────────────────────────────┘
     5 MOVED     ┌───────────────────┬──────────┬─────────────┬─────────────┐
                 │ first_offset  u64 │ n  u32   │ live (n B)  │ the batch   │
@@ -33,9 +33,10 @@
                 └──────────────────────────────────────────────────────────┘
     12 EXPIRED  as SETTLED: their time was over
     13 DROPPED  as SETTLED: the queue was too long
+    20 LATE     as SETTLED: calls whose deadline passed
 
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
-mark. SETTLED, REJECTED, PURGED, LEFT, EXPIRED and DROPPED differ only in the counter they move.
+mark. SETTLED, REJECTED, PURGED, LEFT, EXPIRED, DROPPED and LATE differ only in the counter they move.
 Checksums are the journal's business: bytes that pass them and still make no sense are damage or a newer version,
 and are refused as `JournalCorrupt`.
 """
@@ -74,6 +75,7 @@ class Kind(enum.IntEnum):
     EXPIRES = 11
     EXPIRED = 12
     DROPPED = 13
+    LATE = 20
 
 
 @final
@@ -89,6 +91,7 @@ class Counters(msgspec.Struct, array_like=True):
     dead_lettered: int = 0
     expired: int = 0
     dropped: int = 0
+    late_calls: int = 0
 
 
 @final
@@ -155,7 +158,7 @@ def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
 
 
 def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
-    """A DELIVERED, SETTLED, REJECTED or PURGED record; ranges that follow one another are joined."""
+    """A DELIVERED, SETTLED, REJECTED, PURGED or LATE record; ranges that follow one another are joined."""
     return _encode([offset for pair in merged(ranges) for offset in pair])
 
 

@@ -45,6 +45,7 @@ _COUNTED_AS: Final[dict[int, str]] = {
     Kind.LEFT: "dead_lettered",
     Kind.EXPIRED: "expired",
     Kind.DROPPED: "dropped",
+    Kind.LATE: "late_calls",
 }
 
 
@@ -106,6 +107,7 @@ class QueueReplay:
         contents.backlog.add(entry)
         contents.backlog.place(entry, position)
         contents.ready.put(first_offset, entry.last_offset, 0)
+        contents.calls.add(entry)
 
     def delivered(self, ranges: list[int]) -> None:
         """Flat ranges were sent to consumers once more: so they were ready, whatever they had waited for."""
@@ -190,6 +192,7 @@ class QueueReplay:
         if entry is None:
             entry = stored(moved.first_offset, batch, moved.raw)
             backlog.add(entry)
+            contents.calls.add(entry)
             contents.next_offset = max(contents.next_offset, entry.last_offset + 1)
         elif entry.position is not None and entry.position >= position:
             return

@@ -31,11 +31,12 @@ from posthouse.actors.queue_storage import QueueStorage
 from posthouse.actors.stored_batch import Bytes, Slice, stored
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
-from posthouse.transport.errors import InvalidArgument, ResourceLocked, UnknownQueue
+from posthouse.transport.errors import InvalidArgument, NoResponders, ResourceLocked, UnknownQueue
 from posthouse.transport.messages import Batch, ConsumerInfo, Outcome, QueueInfo, QueueSpec
 
 DISPATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 _RESENT: Final = StoreResult(StoreOutcome.RESENT)
+_LATE: Final = StoreResult(StoreOutcome.LATE)
 _DUPLICATE: Final = StoreResult(StoreOutcome.DUPLICATE)
 
 
@@ -66,7 +67,7 @@ class QueueState:
     # ---- messages come in ----
 
     def store(self, batch: Batch, raw: Bytes, now_ms: int) -> StoreResult:
-        """Take a batch whose exact MessagePack is `raw`. Raises UnknownQueue, InvalidArgument.
+        """Take a batch whose exact MessagePack is `raw`. Raises UnknownQueue, InvalidArgument, NoResponders.
 
         What its stream has already brought is answered as stored and not stored again. When STORED, the
         caller journals `entry.raw` and tells `storage` where it is `placed`, or leaves both when the batch is not to be
@@ -83,6 +84,13 @@ class QueueState:
             raw = messages.encode(batch)
         if self._bounds.has_room_limit:
             self._bounds.refuse_overflow(batch)
+        if batch.options is not None and batch.options.deadline_ms is not None:
+            if batch.options.deadline_ms <= now_ms:
+                contents.streams.saw(batch.stream, last_seq)
+                contents.counters.late_calls += batch.count
+                return _LATE
+            if not len(self._consumers):
+                raise NoResponders(f"queue {self._spec.name!r} has no consumer that could answer")
         if batch.options is not None and batch.options.dedup_id is not None:
             if batch.count != 1:
                 raise InvalidArgument(f"{batch.count} messages share a dedup_id; send each in a batch of its own")
@@ -97,6 +105,8 @@ class QueueState:
         contents.counters.stored += entry.count
         self._backlog.add(entry)
         self._ready.put(first_offset, entry.last_offset, 0)
+        if entry.deadline_ms is not None:
+            contents.calls.add(entry)
         return StoreResult(StoreOutcome.STORED, first_offset, entry, self._bounds.stored(entry, batch, now_ms))
 
     def drop_overflow(self, now_ms: int) -> Fate | None:
@@ -153,7 +163,7 @@ class QueueState:
             gone = self._consumers.leave(session, number)
             pieces += [] if gone is None else gone.unacked
         self._consumers.pause(session, is_paused=False)
-        self._contents.expiries.returned()
+        self._contents.came_back()
         return self._fail(sorted(pieces), failure or Failure(0, "consumer_gone"), is_final=False)
 
     def pause(self, session: int, *, is_paused: bool) -> None:
@@ -198,6 +208,19 @@ class QueueState:
         self._consumers.refill(spent)
         self._bounds.delivered(deliveries, now_ms)
         return deliveries
+
+    def drop_late(self, now_ms: int) -> list[tuple[int, int]]:
+        """Take out the ready calls whose deadline has passed; nobody waits for them. Returns their ranges."""
+        contents = self._contents
+        dropped: list[tuple[int, int]] = []
+        for entry in contents.calls.due(now_ms, self._backlog) if contents.calls.is_used else ():
+            late = self._ready.take(entry.first_offset, entry.last_offset)
+            late += contents.waiting.take(entry.first_offset, entry.last_offset)
+            dropped += [(first, last) for first, last, _ in late]
+            contents.count_gone("late_calls", dropped[len(dropped) - len(late) :])
+            if entry.live:
+                contents.calls.overdue(entry)
+        return merged(sorted(dropped))
 
     def get_one(self, session: int, client_id: int, auto_ack: bool, now_ms: int = 0) -> Delivery | None:
         """Give a session the lowest ready message, as its consumer 0. Raises UnknownQueue, ResourceLocked."""
@@ -245,7 +268,7 @@ class QueueState:
             said = Failure(0, how) if failure is None else failure._replace(how=how)
             if holder is not None:
                 said = said._replace(consumer=holder.client_name)
-            self._contents.expiries.returned()
+            self._contents.came_back()
             return Settlement([], asked - count, self._fail(pieces, said, is_final=is_final))
         self._contents.counters.acked += count
         settled = merged([(first, last) for first, last, _ in pieces])
@@ -349,7 +372,7 @@ class QueueState:
 
     def _put_back(self, pieces: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:
         """Nobody handled these: they are ready again, in their place."""
-        self._contents.expiries.returned()
+        self._contents.came_back()
         put_back: list[tuple[int, int]] = []
         for first, last, times in pieces:
             self._ready.put(first, last, times)

@@ -40,6 +40,7 @@ def queue_info(spec: QueueSpec, contents: QueueContents, consumers: Consumers) -
         dead_lettered=counters.dead_lettered,
         expired=counters.expired,
         dropped=counters.dropped,
+        late_calls=counters.late_calls,
     )
 
 

@@ -7,7 +7,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import dead, fanout, footprint, journal_replay, latency, machine, publishers, restarts, throughput
+from benchmarks import (
+    calls,
+    dead,
+    fanout,
+    footprint,
+    journal_replay,
+    latency,
+    machine,
+    publishers,
+    restarts,
+    throughput,
+)
 from benchmarks.broker import data_parent
 from benchmarks.report import Report, Result
 from posthouse.transport.errors import PosthouseError
@@ -18,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "latency": latency.run,
     "publishers": publishers.run,
     "fanout": fanout.run,
+    "calls": calls.run,
     "footprint": footprint.run,
     "dead": dead.run,
     "restarts": restarts.run,

@@ -194,6 +194,73 @@ async def _publish_in_tasks(data: str, key: str, tasks: int, seconds: float, bod
     return {"published": published, "seconds": time.monotonic() - began}
 
 
+def serve_calls(data: str, queue: str) -> dict[str, Any]:
+    """Answer calls with what they bring, in one thread, until it is killed."""
+    with (
+        posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker,
+        broker.serve_calls(queue, lambda message: message.body, prefetch=64) as server,
+    ):
+        _ready()
+        server.wait()
+    return {}
+
+
+def serve_calls_in_tasks(data: str, queue: str) -> dict[str, Any]:
+    """The same in an event loop, up to 64 at a time."""
+
+    async def handler(message: posthouse.Message) -> bytes:
+        return message.body
+
+    async def serve() -> None:
+        async with (
+            aio.connect(data=data, timeout_s=TIMEOUT_S) as broker,
+            broker.serve_calls(queue, handler, concurrency=64) as server,
+        ):
+            await asyncio.to_thread(_ready)
+            await server.wait()
+
+    asyncio.run(serve())
+    return {}
+
+
+def call_alone(data: str, key: str, tasks: int, count: int, size: int) -> dict[str, Any]:
+    """One call after the other; `tasks` is 1."""
+    body, latencies = b"x" * size, []
+    with posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker:
+        _ready()
+        for _ in range(100):
+            broker.call("", body, routing_key=key)
+        began = last = time.monotonic()
+        for _ in range(count):
+            broker.call("", body, routing_key=key)
+            latencies.append(time.monotonic() - last)
+            last = time.monotonic()
+    return {"latencies": latencies, "seconds": last - began}
+
+
+def call_in_tasks(data: str, key: str, tasks: int, count: int, size: int) -> dict[str, Any]:
+    """Tasks of one program that call one after the other each, over one connection."""
+    return asyncio.run(_call_in_tasks(data, key, tasks, count, b"x" * size))
+
+
+async def _call_in_tasks(data: str, key: str, tasks: int, count: int, body: bytes) -> dict[str, Any]:
+    latencies: list[float] = []
+    async with aio.connect(data=data, timeout_s=TIMEOUT_S) as broker:
+        await asyncio.to_thread(_ready)
+
+        async def work(calls: int) -> None:
+            for _ in range(calls):
+                asked = time.monotonic()
+                await broker.call("", body, routing_key=key)
+                latencies.append(time.monotonic() - asked)
+
+        await asyncio.gather(*(work(5) for _ in range(tasks)))
+        latencies.clear()
+        began = time.monotonic()
+        await asyncio.gather(*(work(count // tasks) for _ in range(tasks)))
+        return {"latencies": latencies, "seconds": time.monotonic() - began}
+
+
 ROLES: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     role.__name__: role
     for role in (
@@ -205,6 +272,10 @@ ROLES: Final[dict[str, Callable[..., dict[str, Any]]]] = {
         receive_on_schedule,
         publish_alone,
         publish_in_tasks,
+        serve_calls,
+        serve_calls_in_tasks,
+        call_alone,
+        call_in_tasks,
     )
 }
 

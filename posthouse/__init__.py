@@ -12,6 +12,7 @@ line.
 """
 
 from posthouse import aio, errors
+from posthouse.call_server import CallServer
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
 from posthouse.dead_letter_requests import DeadLetter
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Broker",
+    "CallServer",
     "Consumer",
     "DeadLetter",
     "Message",

@@ -16,38 +16,37 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from posthouse import requests
 from posthouse.address import Address, parse_address
+from posthouse.aio_calls import CONCURRENCY_DEFAULT, Caller, CallServer, Handler
 from posthouse.aio_consumer import Consumer
 from posthouse.aio_dead_letters import DeadLetters
 from posthouse.aio_delayed import Delayed
-from posthouse.aio_message import Message, Settling
-from posthouse.aio_publisher import Publisher
+from posthouse.aio_getter import Getter
+from posthouse.aio_message import Message
+from posthouse.aio_publisher import Publisher, Streams
 from posthouse.aio_wire import Wire
 from posthouse.arguments import check_seconds
-from posthouse.call import Call
 from posthouse.config import default_data_directory
 from posthouse.delay_times import due_of_options
-from posthouse.publisher import WINDOW_DEFAULT, check_body, has_room, is_alone, make_key
+from posthouse.publisher import WINDOW_DEFAULT, check_body, is_alone, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
-from posthouse.stream import Stream
-from posthouse.subscription import Subscription
-from posthouse.transport.errors import BrokerNotRunning, NotDone, from_wire
+from posthouse.transport.errors import BrokerNotRunning, from_wire
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
-from posthouse.transport.names import check_name
+from posthouse.transport.messages_calls import ReplyCounts
 from posthouse.wire_pump import Pump
 
 if TYPE_CHECKING:
     from posthouse import message
 
-__all__: Final = ["Broker", "Consumer", "Message", "Publisher", "connect"]
+__all__: Final = ["Broker", "CallServer", "Consumer", "Message", "Publisher", "connect"]
 
 
 def connect(
@@ -103,7 +102,9 @@ class Broker:
         self._wire = wire
         self._session = wire.session
         self._timeout_s = timeout_s
-        self._streams: dict[str, Stream] = {}
+        self._streams = Streams(wire)
+        self._caller = Caller(wire)
+        self._getter = Getter(wire, timeout_s)
         self._is_closing = False
         self.delayed = Delayed(self._ask)
         self.dead_letters = DeadLetters(self._ask, self._pause)
@@ -250,7 +251,7 @@ class Broker:
         key = make_key(routing_key, headers, options)
         limit_s = self._limit_s(timeout_s)
         deadline = self._wire.now() + limit_s
-        stream = await self._stream_with_room(exchange, deadline)
+        stream = await self._streams.with_room(exchange, deadline)
         number = stream.add(data, key)
         if due_ms:
             stream.schedule(due_ms)
@@ -261,7 +262,7 @@ class Broker:
         self._wire.leave(stream, is_urgent=True)
         stream.waiters[number] = None
         try:
-            await self._wait(
+            await self._wire.wait_or_raise(
                 lambda: stream.waiters[number] is not None or stream.failure is not None, limit_s, deadline
             )
             receipt = stream.waiters[number]
@@ -279,6 +280,48 @@ class Broker:
         """A pipelined publisher: `send` waits only while `window` messages are unconfirmed."""
         return Publisher(self._wire, exchange, window, self._timeout_s)
 
+    # ---- calls ----
+
+    async def call(
+        self,
+        exchange: str,
+        body: bytes,
+        routing_key: str = "",
+        headers: dict[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        **options: Any,
+    ) -> message.Message:
+        """Publish a request and wait for its reply; keywords and errors as of the blocking client."""
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        return await self._caller.call(exchange, body, routing_key, headers, limit_s, options)
+
+    def serve_calls(
+        self,
+        queue: str,
+        handler: Handler,
+        *,
+        concurrency: int = CONCURRENCY_DEFAULT,
+        prefetch: int | None = None,
+        tells_traceback: bool = False,
+    ) -> CallServer:
+        """Answer the calls of a queue, up to `concurrency` at a time, by `async with`; see `CallServer`.
+
+        `prefetch` is `concurrency` unless given. Raises InvalidArgument; when it is opened as `consume`.
+        """
+        return CallServer(
+            self._wire, queue, handler, concurrency, prefetch, self._timeout_s, tells_traceback=tells_traceback
+        )
+
+    @property
+    def late_replies(self) -> int:
+        """Replies to this client's calls that came too late, or a second time."""
+        return self._caller.late_replies
+
+    async def reply_counts(self) -> ReplyCounts:
+        """Replies that the broker passed on to callers, and dropped because their caller was gone."""
+        return await self._ask(requests.reply_counts())
+
     # ---- consuming ----
 
     def consume(self, queue: str, prefetch: int = 256, auto_ack: bool = False, *, exclusive: bool = False) -> Consumer:
@@ -294,17 +337,7 @@ class Broker:
 
         If the task is cancelled meanwhile, the message returns to the queue; with `auto_ack` it may be lost.
         """
-        request = requests.get(queue, auto_ack)
-        # Tasks share the getter, so how one of them wants its message acked cannot be the getter's own.
-        getter = self._session.getter(queue, auto_ack=False)
-        call = self._call(request)
-        try:
-            await self._wait(lambda: call.is_done, self._timeout_s)
-        except BaseException:
-            self._wire.when_done(call, lambda: self._give_back(getter, request, call, is_ours=not auto_ack))
-            raise
-        found = _take(getter, request.answer(call))
-        return None if found is None else Message(found, None if auto_ack else Settling(self._wire, getter))
+        return await self._getter.get(queue, auto_ack=auto_ack)
 
     async def peek(self, queue: str, count: int = 10) -> list[Message]:
         """Look at the first messages, ready or unacked; changes nothing."""
@@ -336,63 +369,17 @@ class Broker:
 
     # ---- inside ----
 
-    def _call(self, request: Request[Answer]) -> Call:
-        self._wire.check_open()
-        return self._session.call(request.target, request.make, is_removal=request.is_removal)
-
     async def _ask(self, request: Request[Answer]) -> Answer:
-        call = self._call(request)
+        self._wire.check_open()
+        call = self._session.call(request.target, request.make, is_removal=request.is_removal)
         try:
-            await self._wait(lambda: call.is_done, self._timeout_s)
+            await self._wire.wait_or_raise(lambda: call.is_done, self._timeout_s)
         finally:
             self._session.forget(call)
         return request.answer(call)
-
-    async def _wait(self, is_done: Callable[[], bool], limit_s: float, deadline: float | None = None) -> None:
-        was_connected = self._wire.pump.is_connected
-        if not await self._wire.wait_until(is_done, deadline or self._wire.now() + limit_s):
-            raise self._wire.pump.overdue(limit_s, was_connected)
 
     async def _pause(self, duration_s: float) -> None:
         await self._wire.wait_until(lambda: False, self._wire.now() + duration_s)
 
     def _limit_s(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
-
-    async def _stream_with_room(self, exchange: str, deadline: float) -> Stream:
-        while True:
-            self._wire.check_open()
-            stream = self._stream(exchange)
-            if has_room(stream, WINDOW_DEFAULT):
-                return stream
-
-            def may_go_on(stream: Stream = stream) -> bool:
-                return stream.failure is not None or has_room(stream, WINDOW_DEFAULT)
-
-            if not await self._wire.wait_until(may_go_on, deadline):
-                raise NotDone(f"{stream.unconfirmed_messages} messages are unconfirmed; this one was not published")
-
-    def _stream(self, exchange: str) -> Stream:
-        stream = self._streams.get(exchange)
-        if stream is not None and stream.failure is not None:
-            self._session.drop_stream(stream)
-            stream = None
-        if stream is None:
-            check_name("exchange", exchange, may_be_empty=True)
-            stream = self._streams[exchange] = self._session.stream(exchange)
-        return stream
-
-    def _give_back(self, getter: Subscription, request: Request[int | None], call: Call, *, is_ours: bool) -> None:
-        found = None if call.error is not None else _take(getter, request.answer(call))
-        if found is not None and is_ours:
-            getter.give_back(found)
-            self._wire.wake()
-
-
-def _take(getter: Subscription, offset: int | None) -> message.Message | None:
-    """The message that a `get` was answered with; None too where its session has ended since."""
-    for found in getter.ready:
-        if found.offset == offset:
-            getter.ready.remove(found)
-            return found
-    return None

@@ -1,4 +1,4 @@
-"""The pipelined publisher in an event loop."""
+"""Publishing in an event loop: the streams of lone messages, and the pipelined publisher."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from posthouse.arguments import check_count, check_seconds
 from posthouse.delay_times import due_of_many, due_of_options
 from posthouse.publisher import (
     WINDOW_BYTES_MAX,
+    WINDOW_DEFAULT,
     WINDOW_MAX,
     check_body,
     has_room,
@@ -24,6 +25,39 @@ from posthouse.transport.errors import InvalidArgument, NotDone
 from posthouse.transport.names import check_name
 
 SEND_MANY_MESSAGES: Final = 1_000
+
+
+@final
+class Streams:
+    """The streams of messages that are published one by one, one per exchange."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._by_exchange: dict[str, Stream] = {}
+
+    async def with_room(self, exchange: str, deadline: float) -> Stream:
+        """The stream to an exchange, once not too much in it is unconfirmed. Raises NotDone at the deadline."""
+        while True:
+            self._wire.check_open()
+            stream = self._stream(exchange)
+            if has_room(stream, WINDOW_DEFAULT):
+                return stream
+
+            def may_go_on(stream: Stream = stream) -> bool:
+                return stream.failure is not None or has_room(stream, WINDOW_DEFAULT)
+
+            if not await self._wire.wait_until(may_go_on, deadline):
+                raise NotDone(f"{stream.unconfirmed_messages} messages are unconfirmed; this one was not published")
+
+    def _stream(self, exchange: str) -> Stream:
+        stream = self._by_exchange.get(exchange)
+        if stream is not None and stream.failure is not None:
+            self._wire.session.drop_stream(stream)
+            stream = None
+        if stream is None:
+            check_name("exchange", exchange, may_be_empty=True)
+            stream = self._by_exchange[exchange] = self._wire.session.stream(exchange)
+        return stream
 
 
 @final

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, final
 
-from posthouse.call import Call
+from posthouse.asking import Call
 from posthouse.session import TICK_MS
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
@@ -81,6 +81,12 @@ class Wire:
             if timer is not None:
                 timer.cancel()
             self._waiting.pop(future, None)
+
+    async def wait_or_raise(self, is_done: Callable[[], bool], limit_s: float, deadline: float | None = None) -> None:
+        """The same for requests: raises what the passing of the deadline means for them."""
+        was_connected = self.pump.is_connected
+        if not await self.wait_until(is_done, deadline or self.now() + limit_s):
+            raise self.pump.overdue(limit_s, was_connected)
 
     def when_done(self, call: Call, then: Callable[[], None]) -> None:
         """Have it called once the call is answered, if ever: for what a task that was cancelled leaves behind."""

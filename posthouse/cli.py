@@ -19,6 +19,7 @@ import typer
 import posthouse
 from posthouse import (
     cli_broker,
+    cli_call,
     cli_consume,
     cli_dead_letters,
     cli_delayed,
@@ -120,6 +121,7 @@ app.add_typer(
 )
 
 app.command("publish", rich_help_panel=_MESSAGES)(cli_publish.publish)
+app.command("call", rich_help_panel=_MESSAGES)(cli_call.call)
 app.command("consume", rich_help_panel=_MESSAGES)(cli_consume.consume)
 app.command("get", rich_help_panel=_MESSAGES)(cli_consume.get)
 app.command("peek", rich_help_panel=_MESSAGES)(cli_consume.peek)

@@ -43,6 +43,7 @@ _QUEUE_TOTALS: Final = (
     Column("acked", is_number=True),
     Column("rejected", is_number=True),
     Column("duplicates", is_number=True),
+    Column("late", is_number=True),
     Column("journal", is_number=True),
 )
 
@@ -84,6 +85,7 @@ def _queue_totals(queue: QueueInfo) -> tuple[str | Cell, ...]:
         count(queue.acked),
         count(queue.rejected),
         count(queue.duplicates),
+        count(queue.late_calls),
         size(queue.journal_bytes),
     )
 

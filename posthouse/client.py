@@ -16,6 +16,8 @@ from typing import Any, Self, final
 from posthouse import requests
 from posthouse.address import parse_address
 from posthouse.arguments import check_seconds
+from posthouse.call_server import CallServer
+from posthouse.caller import Caller
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
 from posthouse.dead_letters import DeadLetters
@@ -27,11 +29,12 @@ from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
 from posthouse.stream import Stream
-from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, from_wire
+from posthouse.transport.errors import InvalidArgument, from_wire
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.messages_calls import ReplyCounts
 from posthouse.transport.names import check_name
-from posthouse.wire_pump import Pump
+from posthouse.wire_pump import Pump, connected
 
 
 def connect(address: str | None = None, *, timeout_s: float = 10.0, data: str | None = None, name: str = "") -> Broker:
@@ -43,16 +46,7 @@ def connect(address: str | None = None, *, timeout_s: float = 10.0, data: str | 
     """
     timeout_s = check_seconds("timeout_s", timeout_s)
     where = parse_address(address if data is None else f"ipc://{os.path.abspath(data)}", default_data_directory())
-    pump = Pump(where, name or f"{socket.gethostname()}:{os.getpid()}")
-    try:
-        with pump.lock:
-            pump.look_first()
-            if not pump.wait_until(lambda: pump.is_connected, time.monotonic() + timeout_s):
-                pump.look_for_broker()
-                raise BrokerNotRunning(f"no broker answered at {where} within {timeout_s} s")
-    except BaseException:
-        pump.close()
-        raise
+    pump = connected(where, name or f"{socket.gethostname()}:{os.getpid()}", timeout_s)
     return Broker(pump, timeout_s)
 
 
@@ -67,6 +61,7 @@ class Broker:
         self._streams: dict[str, Stream] = {}
         self.delayed = Delayed(self._ask)
         self.dead_letters = DeadLetters(self._ask, self._pause)
+        self._caller = Caller(pump)
 
     # ---- topology ----
 
@@ -244,6 +239,57 @@ class Broker:
         """A pipelined publisher: `send` returns at once and blocks only while `window` messages are unconfirmed."""
         return Publisher(self._pump, exchange, window, self._timeout_s)
 
+    # ---- calls ----
+
+    def call(
+        self,
+        exchange: str,
+        body: bytes,
+        routing_key: str = "",
+        headers: dict[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        **options: Any,
+    ) -> Message:
+        """Publish a request and wait for its reply. `timeout_s` travels with it: later it is not handled any more.
+
+        Keywords: durability (of the request, "memory" unless given), content_type, message_id. Raises NoResponders at
+        once when no queue with a consumer is reached, CallFailed when whoever serves it raised an error, CallTimeout
+        when no reply came in time; and what `publish` raises.
+        """
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        return self._caller.call(exchange, body, routing_key, headers, limit_s, options)
+
+    def serve_calls(
+        self,
+        queue: str,
+        handler: Callable[[Message], bytes],
+        *,
+        prefetch: int | None = None,
+        tells_traceback: bool = False,
+    ) -> CallServer:
+        """Answer the calls of a queue: `handler(message)` returns the reply's body. In a thread, on its own connection.
+
+        `prefetch` is 16 unless given. What the handler raises is the caller's answer; with `tells_traceback` it gets
+        the traceback too. Raises UnknownQueue, ResourceLocked.
+        """
+        name = self._session.links.identity.client_name
+
+        def connect() -> Pump:
+            return connected(self._pump.address, name, self._timeout_s)
+
+        self._check_open()
+        return CallServer(connect, queue, handler, prefetch, self._timeout_s, tells_traceback=tells_traceback)
+
+    @property
+    def late_replies(self) -> int:
+        """Replies to this client's calls that came too late, or a second time."""
+        return self._caller.late_replies
+
+    def reply_counts(self) -> ReplyCounts:
+        """Replies that the broker passed on to callers, and dropped because their caller was gone."""
+        return self._ask(requests.reply_counts())
+
     # ---- consuming ----
 
     def consume(self, queue: str, prefetch: int = 256, auto_ack: bool = False, *, exclusive: bool = False) -> Consumer:
@@ -305,14 +351,17 @@ class Broker:
 
     def _ask(self, request: Request[Answer]) -> Answer:
         with self._pump.lock:
-            if self._pump.is_closed:
-                raise InvalidArgument("this connection is closed")
+            self._check_open()
             call = self._session.call(request.target, request.make, is_removal=request.is_removal)
             try:
                 self._wait(lambda: call.is_done, None)
             finally:
                 self._session.forget(call)
         return request.answer(call)
+
+    def _check_open(self) -> None:
+        if self._pump.is_closed:
+            raise InvalidArgument("this connection is closed")
 
     def _wait(self, is_done: Callable[[], bool], timeout_s: float | None) -> None:
         limit_s = self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)

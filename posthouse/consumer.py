@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Self, final
 
 from posthouse.arguments import check_count
-from posthouse.call import Call
+from posthouse.asking import Call
 from posthouse.message import Message
 from posthouse.subscription import Subscription
 from posthouse.transport.errors import BrokerNotRunning, InvalidArgument

@@ -3,6 +3,8 @@
 from posthouse.transport.errors import (
     ActorDown,
     BrokerNotRunning,
+    CallFailed,
+    CallTimeout,
     DataDirectoryInUse,
     DiskFault,
     DiskFull,
@@ -33,6 +35,8 @@ from posthouse.transport.errors import (
 __all__ = [
     "ActorDown",
     "BrokerNotRunning",
+    "CallFailed",
+    "CallTimeout",
     "DataDirectoryInUse",
     "DiskFault",
     "DiskFull",

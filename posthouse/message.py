@@ -12,7 +12,7 @@ from typing import Any, Protocol, final
 import msgspec
 
 from posthouse.failure import Failure, failure_of, retry_delay_ms
-from posthouse.transport.batch import headers_of, lengths_of, properties_of
+from posthouse.transport.batch import deadline_of, headers_of, lengths_of, properties_of
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages import Batch, Outcome
 
@@ -167,3 +167,13 @@ class Message(msgspec.Struct, gc=False, eq=False):
     def __repr__(self) -> str:
         shown = self.body if len(self.body) <= 40 else self.body[:37] + b"..."
         return f"Message({shown!r}, key={self.routing_key!r}, offset={self.offset}, attempt={self.attempt})"
+
+
+def deadline_ms_of(message: Message) -> int | None:
+    """When a call is worth nothing any more, in milliseconds since 1970; None for what is no call."""
+    return deadline_of(message._slice.batch)
+
+
+def only_shown(message: Message) -> Message:
+    """The same message, but whoever holds it cannot settle it."""
+    return Message(message.body, message.offset, message._slice, None)

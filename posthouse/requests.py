@@ -14,10 +14,10 @@ from typing import Any, Generic, TypeVar, final
 import msgspec
 
 from posthouse.arguments import check_count
-from posthouse.call import Call, result_of
+from posthouse.asking import Call, result_of
 from posthouse.message import Message, Slice
 from posthouse.queue_policies import queue_policies
-from posthouse.session import REGISTRY
+from posthouse.session import DEFAULT_EXCHANGE, REGISTRY
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.explanation import Explanation
@@ -30,6 +30,7 @@ from posthouse.transport.messages import (
     QueueInfo,
     QueueSpec,
 )
+from posthouse.transport.messages_calls import ReplyCounts, ReplyStatus
 from posthouse.transport.names import actor_of_queue, check_headers, check_name, check_routing_key
 
 Answer = TypeVar("Answer")
@@ -187,6 +188,10 @@ def explain(exchange: str, routing_key: str, headers: dict[str, Any] | None) -> 
     check_routing_key(routing_key)
     checked = check_headers(headers)
     return Request(REGISTRY, lambda number: messages.Explain(number, exchange, routing_key, checked), Explanation)
+
+
+def reply_counts() -> Request[ReplyCounts]:
+    return Request(DEFAULT_EXCHANGE, ReplyStatus, ReplyCounts)
 
 
 # ---- consuming ----

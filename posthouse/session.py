@@ -15,7 +15,9 @@ from typing import Final, final
 
 import msgspec
 
-from posthouse.call import Call
+from posthouse.asking import Call as Call
+from posthouse.asking import result_of as result_of
+from posthouse.replies import Replies
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
@@ -45,10 +47,12 @@ from posthouse.transport.messages import (
     Receipt,
     Reply,
 )
+from posthouse.transport.messages_calls import ReceiveReplies
 from posthouse.transport.names import actor_of_exchange, actor_of_queue
 from posthouse.transport.session import State
 
 REGISTRY: Final = "registry"
+DEFAULT_EXCHANGE: Final = actor_of_exchange("")
 DOOR_ROUTE: Final = b"door"
 _NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding", "unknown_delayed")
 TICK_MS: Final = 100
@@ -82,6 +86,8 @@ class Session:
         self._gotten: dict[str, Subscription] = {}
         self._last_number = 0
         self._next_tick_ms = 0
+        self._listening: Call | None = None
+        self.replies = Replies(self.client_id)
         self.registry = self.links.open(REGISTRY, survives=False)
 
     # ---- facts ----
@@ -172,6 +178,14 @@ class Session:
         quiet = quiet and not any(one.has_settlements for one in settling)
         return quiet and all(not link.sender.has_backlog for link in self.links.all_opened())
 
+    # ---- replies ----
+
+    def listen(self) -> Call:
+        """Have replies passed to this client, in this session with the default exchange and in all later ones."""
+        if self._listening is None or self._listening.error is not None:
+            self._listening = self.call(DEFAULT_EXCHANGE, ReceiveReplies)
+        return self._listening
+
     # ---- consuming ----
 
     def subscribe(self, queue: str, prefetch: int, *, auto_ack: bool, exclusive: bool) -> tuple[Subscription, Call]:
@@ -225,6 +239,8 @@ class Session:
                     stream = self._streams.get(number)
                     if stream is not None:
                         stream.receipt(message)
+                case Batch() if link.target == DEFAULT_EXCHANGE:
+                    self.replies.take(message)
                 case Reply(number, result):
                     self._answered(number, result, None)
                 case Failed(number, code, text):
@@ -255,6 +271,9 @@ class Session:
         for subscription in list(self._subscriptions.values()):
             if subscription.queue == queue and not self._is_being_opened(subscription):
                 self.call(link.target, subscription.open)
+        if link.target == DEFAULT_EXCHANGE and self._listening is not None and self._listening.is_done:
+            self._listening = None
+            self.listen()
         for call in asked:
             self._ask(link, call)
 
@@ -264,6 +283,9 @@ class Session:
     def _ended(self, ended: Ended) -> None:
         """Everything but a violation is mended by the next session."""
         link = ended.link
+        for stream in self._streams.values():
+            if actor_of_exchange(stream.exchange) == link.target:
+                stream.doubtful_below = stream.next_seq
         if ended.code == ProtocolViolation.code:
             self._fail(link.target, ProtocolViolation(ended.text))
         elif link is not self.registry and self.links.is_open(link.target):

@@ -37,6 +37,8 @@ class Stream:
         self.next_seq = 1
         self.refused: list[tuple[int, Refused | Unavailable]] = []
         self.failure: Refused | Unavailable | None = None
+        self.doubtful_below = 1
+        """A session ended while these were on their way: an earlier life may have done more than a later one knows."""
         self.has_been_left = False
         """The open batch is known to the stand-in, which will send it if the application does not."""
         self.waiters: dict[int, Receipt | None] = {}

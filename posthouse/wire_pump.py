@@ -149,6 +149,11 @@ class Pump:
             f"no answer within {limit_s} s; it may or may not have happened: look before you repeat it"
         )
 
+    @property
+    def has_backlog(self) -> bool:
+        """Something waits to be sent: its link is not open, or its window is full."""
+        return any(link.sender.has_backlog for link in self.session.links.all_opened())
+
     def wake_stand_in(self) -> None:
         """Something was left behind that must go out even if the application does not come back soon."""
         self._last_activity = time.monotonic()
@@ -204,6 +209,21 @@ class Pump:
                 self.push()
                 if self.session.is_settled:
                     self._needs_stand_in.clear()
+
+
+def connected(address: Address, name: str, timeout_s: float) -> Pump:
+    """A pump whose broker answers. Raises BrokerNotRunning; at once where none is to be expected."""
+    pump = Pump(address, name)
+    try:
+        with pump.lock:
+            pump.look_first()
+            if not pump.wait_until(lambda: pump.is_connected, time.monotonic() + timeout_s):
+                pump.look_for_broker()
+                raise BrokerNotRunning(f"no broker answered at {address} within {timeout_s} s")
+    except BaseException:
+        pump.close()
+        raise
+    return pump
 
 
 def _now_ms() -> int:

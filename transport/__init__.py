@@ -9,6 +9,7 @@ messages_topology  the vocabulary of exchanges, queues and bindings: what is sai
 messages_delay  the vocabulary of delayed messages
 messages_dead  the part of it that speaks of dead letters
 messages_recurring  the vocabulary of recurring schedules
+messages_calls  messages of request-reply: who takes replies
 explanation  why a message would reach these queues and not those
 batch        the unit of work: built, checked, sliced and taken apart
 wire         messages to frames and back

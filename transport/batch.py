@@ -22,6 +22,7 @@ from posthouse.transport.limits import (
     Limits,
 )
 from posthouse.transport.messages import NIL, Batch, Durability, Options
+from posthouse.transport.messages_calls import REPLY_PREFIX
 from posthouse.transport.names import decode_headers
 
 Properties = list[tuple[str | None, str | None] | None]
@@ -201,6 +202,16 @@ def joined(parts: Sequence[tuple[Batch, int, int]], stream: int, first_seq: int)
         properties=memoryview(_encode(properties)),
         options=options,
     )
+
+
+def deadline_of(batch: Batch) -> int | None:
+    """When a call is worth nothing any more, in milliseconds since 1970; None for what is no call."""
+    return None if batch.options is None else batch.options.deadline_ms
+
+
+def is_reply(batch: Batch) -> bool:
+    """It goes back to a caller and into no queue."""
+    return not batch.exchange and batch.routing_key.startswith(REPLY_PREFIX)
 
 
 def durability_of(batch: Batch) -> int:

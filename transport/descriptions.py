@@ -100,6 +100,7 @@ class Options(_Value, frozen=True):
 
     `deliver_at_ms`: publish them then; 0: each at its own time, in the batch's `due`. `schedule_key` names a delayed
     message; another of the same key takes its place.
+    `deadline_ms`: it is a call, and worth nothing from this time on (milliseconds since 1970).
     """
 
     durability: int = Durability.SYNC
@@ -110,6 +111,7 @@ class Options(_Value, frozen=True):
     dedup_id: str | None = None
     deliver_at_ms: int | None = None
     schedule_key: str | None = None
+    deadline_ms: int | None = None
 
 
 @final
@@ -138,6 +140,7 @@ class QueueInfo(_Value, frozen=True):
     dead_lettered: int = 0
     expired: int = 0
     dropped: int = 0
+    late_calls: int = 0
 
 
 @final

@@ -21,7 +21,9 @@
     │   │   ├── BrokerNotRunning nobody listens at the address
     │   │   └── ActorDown        the actor is restarting or quarantined
     │   └── OutcomeUnknown       the deadline passed; it may or may not have happened
+    │       └── CallTimeout      no reply came within the deadline of a call
     ├── PublishError             some messages of a publisher were refused or are unknown
+    ├── CallFailed               whoever served a call raised an error
     └── DiskFault                the machine is at fault; the actor stops and its supervisor decides
         ├── JournalCorrupt       damage below the durable mark: never truncated, never served
         ├── JournalLocked        another life still holds the journal
@@ -172,11 +174,33 @@ class ActorDown(NotDone):
     code = "actor_down"
 
 
-@final
 class OutcomeUnknown(Unavailable):
     """The deadline passed. The request may or may not have taken effect."""
 
     code = "outcome_unknown"
+
+
+@final
+class CallTimeout(OutcomeUnknown):
+    """No reply came within the deadline of a call. It may or may not have been carried out."""
+
+    code = "call_timeout"
+
+
+@final
+class CallFailed(PosthouseError):
+    """Whoever served a call raised an error, and that is the answer.
+
+    `error_type` is the name of its class, `error_text` what it said; `traceback` is None unless the server tells it.
+    """
+
+    code = "call_failed"
+
+    def __init__(self, error_type: str, error_text: str, traceback: str | None = None) -> None:
+        self.error_type = error_type
+        self.error_text = error_text
+        self.traceback = traceback
+        super().__init__(f"{error_type}: {error_text}" if error_text else error_type)
 
 
 @final
@@ -256,6 +280,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         BrokerNotRunning,
         ActorDown,
         OutcomeUnknown,
+        CallTimeout,
     )
 }
 

@@ -17,6 +17,7 @@ from posthouse.transport.descriptions import (
     ExchangeSpec as ExchangeSpec, Options as Options, Outcome as Outcome, QueueInfo as QueueInfo,
     QueueSpec as QueueSpec,
 )  # fmt: skip
+from posthouse.transport.messages_calls import CallMessage
 from posthouse.transport.messages_dead import DeadLetterMessage
 from posthouse.transport.messages_delay import DelayMessage
 from posthouse.transport.messages_recurring import RecurringMessage
@@ -221,7 +222,7 @@ class ActorDown(_Message, frozen=True, tag=63):
 Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | TopologyMessage | Reply | Failed | ActorUp | ActorDown | DelayMessage
-    | DeadLetterMessage | RecurringMessage
+    | DeadLetterMessage | RecurringMessage | CallMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from posthouse.call import Call
+from posthouse.asking import Call
 from posthouse.failure import Failure
 from posthouse.message import Message
 from posthouse.session import REGISTRY, Session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from posthouse.call import Call, result_of
+from posthouse.asking import Call, result_of
 from posthouse.transport.messages_dead import (
     DeadLetterFilter,
     DeadLetterStatus,

@@ -7,7 +7,7 @@ most once, and each that comes when nothing fails any more once. The verdict is 
 
 from __future__ import annotations
 
-from posthouse.call import Call
+from posthouse.asking import Call
 from posthouse.transport.messages import NIL, Receipt
 from posthouse.transport.messages_recurring import Repeat, StopRecurring
 from posthouse.transport.names import DELAY

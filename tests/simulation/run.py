@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from posthouse.transport.descriptions import RetrySpec
 from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
+from tests.simulation.calls import CallHistory, SimCaller, SimServer
 from tests.simulation.clients import (
     History,
     SimArchitect,
@@ -43,6 +44,7 @@ QUEUES = [
     # What is rejected there comes back through the default exchange.
     QueueSpec(name="circle", retry=PATIENT, dead_letter_exchange=""),
 ]
+QUEUES = [QueueSpec(name=name) for name in ("one", "two", "three", "changing", "calls")]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
     BindingSpec(source="fan", destination="two"),
@@ -65,6 +67,7 @@ class Result:
     dropped_frames: int
     confirmed: int
     delivered: int
+    answered: int
     trace: list[str]
 
 
@@ -108,6 +111,10 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         SimRepeater(world, "repeater-fan", history, "fan", "a.b", calm_ms),
         SimRepeater(world, "repeater-default", history, "", "three", calm_ms),
     ]
+    calls = CallHistory()
+    for number in range(2):
+        SimServer(world, f"server-{number}", history, calls)
+    callers = [SimCaller(world, f"caller-{number}", history, calls) for number in range(2)]
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
     begin_ms = world.now_ms
@@ -125,8 +132,14 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         is_quiet = all(repeater.is_done for repeater in repeaters) and undertaker.left == 0
         return is_quiet and expected.is_drained() and _is_idle(consumers)
 
+    do_calls_work = _until(world, lambda: all(caller.has_worked_since_calm for caller in callers), HEALED_MS_MAX)
+    for caller in callers:
+        caller.is_stopped = True
+    _until(world, lambda: all(caller.is_idle for caller in callers), HEALED_MS_MAX)
     is_drained = _until(world, is_over, HEALED_MS_MAX)
-    broken = judge(history, expected.queues())
+    broken = judge(history, expected.queues()) + calls.broken()
+    if not do_calls_work:
+        broken.append(f"calls do not work {HEALED_MS_MAX} ms after the last fault")
     if not is_drained:
         broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")
     return Result(
@@ -137,6 +150,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         world.network.dropped,
         len(history.confirmed),
         len(history.delivered),
+        len(calls.replies),
         world.trace,
     )
 

@@ -49,3 +49,4 @@ def test_the_faults_really_hit() -> None:
     assert sum(result.power_cuts for result in results) > 3
     assert sum(result.dropped_frames for result in results) > 20
     assert sum(result.confirmed for result in results) > 2_000
+    assert sum(result.answered for result in results) > 200

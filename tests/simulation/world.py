@@ -73,6 +73,7 @@ class World:
         self.disk = SimDisk(seed)
         self.network = Network(self.random, CALM)
         self.crash_chance = 0.0
+        self.is_calm = False
         self.now_ms = 0
         self.nodes: dict[str, Node] = {}
         self.clients: dict[str, Client] = {}
@@ -113,6 +114,7 @@ class World:
         """From now on nothing is lost and nobody dies."""
         self.network.weather = CALM
         self.crash_chance = 0.0
+        self.is_calm = True
         self.disk.heal()
 
     # ---- lives ----

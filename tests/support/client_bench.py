@@ -12,7 +12,7 @@ from typing import Any, Final, final
 
 import msgspec
 
-from posthouse.call import Call
+from posthouse.asking import Call
 from posthouse.session import REGISTRY, Session
 from posthouse.subscription import Subscription
 from posthouse.transport import wire

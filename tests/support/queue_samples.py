@@ -22,9 +22,15 @@ def sample_body(stream: int, seq: int, size: int = 8) -> bytes:
 
 
 def sample_batch(
-    count: int = 1, first_seq: int = 1, stream: int = 1, size: int = 8, dedup_id: str | None = None
+    count: int = 1,
+    first_seq: int = 1,
+    stream: int = 1,
+    size: int = 8,
+    dedup_id: str | None = None,
+    deadline_ms: int | None = None,
 ) -> tuple[Batch, bytes]:
     """A batch and its MessagePack."""
+    options = Options(dedup_id=dedup_id, deadline_ms=deadline_ms)
     bodies = b"".join(sample_body(stream, seq, size) for seq in range(first_seq, first_seq + count))
     raw = messages.encode(
         Batch(
@@ -37,7 +43,7 @@ def sample_batch(
             headers=NIL,
             lengths=pack_lengths([size] * count),
             bodies=memoryview(bodies),
-            options=None if dedup_id is None else Options(dedup_id=dedup_id),
+            options=None if options == Options() else options,
         )
     )
     batch = messages.decode(raw)

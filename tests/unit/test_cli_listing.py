@@ -51,9 +51,9 @@ def test_queues_in_a_pipe(run: CommandLine) -> None:
 def test_wide_queues_add_what_happened_so_far(run: CommandLine) -> None:
     header, ewr, _ = run("queues", "--wide").out.splitlines()
     assert header.split()[7:] == [
-        *("STORED", "DELIVERED", "REDELIVERED", "ACKED", "REJECTED", "DUPLICATES", "JOURNAL"),
+        *("STORED", "DELIVERED", "REDELIVERED", "ACKED", "REJECTED", "DUPLICATES", "LATE", "JOURNAL"),
     ]
-    assert ewr.split()[-8:] == ["9", "0", "0", "0", "0", "0", "0", "B"]
+    assert ewr.split()[-9:] == ["9", "0", "0", "0", "0", "0", "0", "0", "B"]
 
 
 def test_exchanges_in_a_pipe(run: CommandLine) -> None:

@@ -57,6 +57,7 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
+from posthouse.transport.messages_calls import ReceiveReplies, ReplyCounts, ReplyStatus
 from posthouse.transport.messages_dead import (
     Attempt,
     Bury,
@@ -121,7 +122,14 @@ BATCH: Final = Batch(
     lengths=memoryview(b"\x05\0\0\0\x03\0\0\0"),
     bodies=memoryview(b"helloabc"),
     properties=memoryview(messages.encode([["m-1", None], None])),
-    options=Options(durability=Durability.OS, content_type="text/plain", reply_to="r", ttl_ms=60_000, priority=4),
+    options=Options(
+        durability=Durability.OS,
+        content_type="text/plain",
+        reply_to="r",
+        ttl_ms=60_000,
+        priority=4,
+        deadline_ms=1_700_000_005_000,
+    ),
 )
 
 DEATH: Final = Death(
@@ -245,6 +253,8 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Republish(msgspec.Raw(messages.encode(BATCH)), True),
     TakeBack(36, 5, [41, 50, 60, 61], 1_000),
     UndoRedrive(37, 2),
+    ReceiveReplies(27),
+    ReplyStatus(28),
 )
 
 VALUES: Final = (
@@ -313,6 +323,7 @@ VALUES: Final = (
         causes=(CAUSE,),
     ),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
+    ReplyCounts(callers=3, passed=1_000, dropped=2),
 )
 
 

@@ -23,6 +23,7 @@ from posthouse.transport.descriptions import (
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import Message
+from posthouse.transport.messages_calls import ReplyCounts
 from posthouse.transport.messages_dead import (
     Attempt,
     Cause,
@@ -41,7 +42,7 @@ ROWS: Final = [
 ]
 VALUES: Final = (
     Options, ExchangeSpec, QueueSpec, RetrySpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death, DeadLetterFilter,
-    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo, RecurringInfo,
+    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo, RecurringInfo, ReplyCounts,
 )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from posthouse.transport.messages_dead import Attempt, Death
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "queue_records.txt"
 
-MARK = Mark(501, [7, 500, 8, 12], {"order-1": 1_700_000_000_000}, Counters(500, 400, 3, 390, 2, 1, 9, 8, 7), 5_555, 12)
+COUNTERS = Counters(500, 400, 3, 390, 2, 1, 9, 8, 7, 4)
+MARK = Mark(501, [7, 500, 8, 12], {"order-1": 1_700_000_000_000}, COUNTERS, 5_555, 12)
 ATTEMPT = Attempt(
     attempt=2,
     at_ms=1_700_000_000_000,
@@ -54,6 +55,7 @@ def samples() -> dict[str, bytes]:
         Kind.EXPIRES.name: records.encode_expires(EXPIRES),
         Kind.EXPIRED.name: records.encode_ranges([(303, 303)]),
         Kind.DROPPED.name: records.encode_ranges([(304, 305)]),
+        Kind.LATE.name: records.encode_ranges([(6, 8)]),
     }
 
 
@@ -91,8 +93,8 @@ def test_the_batch_is_not_copied() -> None:
 
 
 def test_a_mark_of_a_newer_version_is_read() -> None:
-    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 7, 8, "a field to come"])
-    assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6, 7, 8, 9), 7, 8)
+    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 7, 8, "a field to come"])
+    assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), 7, 8)
 
 
 def test_a_mark_of_an_older_version_is_read() -> None:

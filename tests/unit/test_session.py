@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.call import result_of
+from posthouse.asking import result_of
 from posthouse.session import REGISTRY
 from posthouse.transport import messages
 from posthouse.transport.errors import ActorDown, OutcomeUnknown, PosthouseError, UnknownExchange, UnknownQueue

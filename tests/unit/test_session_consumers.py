@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.call import result_of
+from posthouse.asking import result_of
 from posthouse.transport import messages
 from posthouse.transport.errors import UnknownQueue
 from posthouse.transport.messages import (

@@ -1,7 +1,4 @@
-"""A call: one request on its way to an actor, and what it was answered with.
-
-Pure. `session.py` makes calls and finishes them; whoever asked waits until `is_done` and reads the answer.
-"""
+"""A request on its way to an actor, and how its answer is read."""
 
 from __future__ import annotations
 
