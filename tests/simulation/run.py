@@ -92,10 +92,8 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
     SimBinder(world, "binder", history, 6)
     calm_ms = world.now_ms + FAULTS_MS
-    repeaters = [
-        SimRepeater(world, "repeater-fan", history, "fan", "a.b", calm_ms),
-        SimRepeater(world, "repeater-default", history, "", "three", calm_ms),
-    ]
+    exchange, key = source.choice([("fan", "a.b"), ("", "three")])
+    repeaters = [SimRepeater(world, "repeater", history, exchange, key, calm_ms)]
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
     begin_ms = world.now_ms
