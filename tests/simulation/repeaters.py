@@ -35,9 +35,9 @@ class SimRepeater(SimClient):
             return
         what = self._left.pop()
         now_ms = WALL_MS + self.world.now_ms
-        every_ms = self.random.choice([100, 137, 400])
+        every_ms = self.random.choice([250, 700])
         start_ms = now_ms + self.random.randint(1, 300)
-        until_ms = max(self._calm_ms + 3_000, start_ms)
+        until_ms = max(self._calm_ms + 1_500, start_ms)
         body = f"{self.name}:{what}".encode()
         call = self.session.call(
             DELAY,

@@ -107,10 +107,8 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     SimBinder(world, "binder", history, 6)
     undertaker = SimUndertaker(world, "undertaker", history)
     calm_ms = world.now_ms + FAULTS_MS
-    repeaters = [
-        SimRepeater(world, "repeater-fan", history, "fan", "a.b", calm_ms),
-        SimRepeater(world, "repeater-default", history, "", "three", calm_ms),
-    ]
+    exchange, key = source.choice([("fan", "a.b"), ("", "three")])
+    repeaters = [SimRepeater(world, "repeater", history, exchange, key, calm_ms)]
     calls = CallHistory()
     for number in range(2):
         SimServer(world, f"server-{number}", history, calls)

@@ -32,7 +32,7 @@ async def test_a_schedule_fires_until_it_is_stopped(broker: Any, queue: str) -> 
     made = await broker.delayed.repeat("", b"tick", key=queue, every_s=0.2, routing_key=queue, headers={"a": 1})
     again = await broker.delayed.repeat("", b"tick", key=queue, every_s=0.2, routing_key=queue, headers={"a": 1})
     assert again.schedule_id == made.schedule_id
-    came = []
+    came: list[datetime] = []
     async with broker.consume(queue) as messages:
         while len(came) < 5:
             message = await messages.get(timeout_s=10.0)

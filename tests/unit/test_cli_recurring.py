@@ -92,7 +92,7 @@ def test_schedules_are_listed(run: CommandLine, delayed: RecordingDelayed) -> No
     (found,) = json.loads(run("delayed", "recurring", "--json").out)
     assert (found["schedule_id"], found["fired"]) == ("17", 3)
     delayed.answer = []
-    assert "No schedule recurs" in run("delayed", "recurring").out
+    assert len(run("delayed", "recurring").out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", ["stop", "pause", "resume"])
