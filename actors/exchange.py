@@ -1,9 +1,11 @@
 """The exchange actor: routes batches to queues and answers publishers when every queue has them.
 
-It owns nothing but what is on its way: topology comes from the registry, messages belong to the publisher until each
-queue on the route has settled them. A queue that restarts is the link's business: it sends again what was not settled.
+It owns what is on its way and what it holds for queues to come (`holding.py`): topology comes from the registry,
+messages belong to the publisher until each queue on the route has settled them. A queue that restarts is the link's
+business: it sends again what was not settled.
 
-Fails with: nothing of its own; an assertion is ours, and publishers send again to the next life.
+Fails with: DiskFault (its journal, where it holds messages); an assertion is ours, and publishers send again to the
+next life.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from typing import Any, Final, TypeGuard, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.declaration import may_hold
+from posthouse.actors.held_moves import Direct, Onward
+from posthouse.actors.held_requests import answer
+from posthouse.actors.holding import Holding, HoldLimits
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
@@ -32,6 +38,7 @@ from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
     Durability,
+    ExchangeSpec,
     Message,
     Receipt,
     StoreNote,
@@ -48,9 +55,11 @@ DUPLICATE: Final = "duplicate"
 class Pending:
     """A batch that was sent to its queues and not yet settled by all of them."""
 
-    __slots__ = ("arrived", "count", "durability", "first_seq", "queues", "remaining", "repeats", "stream")
+    __slots__ = ("arrived", "count", "durability", "first_seq", "is_held", "queues", "remaining", "repeats", "stream")
 
-    def __init__(self, arrived: Arrived, batch: Batch, queues: tuple[str, ...], durability: int) -> None:
+    def __init__(
+        self, arrived: Arrived, batch: Batch, queues: tuple[str, ...], durability: int, *, is_held: bool = False
+    ) -> None:
         self.arrived = arrived
         self.stream = batch.stream
         self.first_seq = batch.first_seq
@@ -58,17 +67,19 @@ class Pending:
         self.queues = queues
         self.remaining = len(queues)
         self.durability = durability
+        self.is_held = is_held
         self.repeats: tuple[Arrived, ...] = ()
         """Frames of later sessions in which the publisher sent the same batch meanwhile."""
 
 
 @final
 class ExchangeActor:
-    """One exchange. `name` is "" for the default exchange."""
+    """One exchange. Its name is "" for the default exchange."""
 
-    def __init__(self, context: Context, name: str) -> None:
+    def __init__(self, context: Context, spec: ExchangeSpec, limits: HoldLimits | None = None) -> None:
         self._context = context
-        self._name = name
+        self._spec = spec
+        self._name = name = spec.name
         self._topology = Topology()
         self._router = Router(self._topology, name)
         self._is_informed = False
@@ -80,10 +91,15 @@ class ExchangeActor:
         self._finished: list[Pending] = []
         self._notes: dict[tuple[int, int], list[StoreNote]] = {}
         self._registry = context.connect("registry", survives=False)
+        self._holding: Holding | None = None
+        if may_hold(spec):
+            self._holding = Holding(context, spec, limits or HoldLimits(), self._link_to)
         self.dropped = 0
 
     def start(self) -> None:
-        """Nothing to rebuild: the registry tells the topology when the link opens."""
+        """The registry tells the topology when the link opens; only what is held is rebuilt."""
+        if self._holding is not None:
+            self._holding.start()
 
     def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
         if type(message) is Batch:
@@ -94,27 +110,38 @@ class ExchangeActor:
                 self._early.append((arrived, message, raw))
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._apply(message)
+        elif isinstance(message, StoreNote) and self._holding is not None and self._holding.moves.noted(message):
+            return
         elif isinstance(message, StoreNote) and arrived.link in self._queue_of:
             self._notes.setdefault((message.stream, message.first_seq), []).append(message)
-        else:
+        elif not answer(self._context, arrived.link, message, self._spec, self._holding, self._router, self._topology):
             raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
 
     def link_opened(self, link: Link) -> None:
         if link is self._registry:
+            if self._holding is not None:
+                self._holding.is_closing = False  # A registry that had begun to delete this exchange is gone.
             self._context.send(link, WatchTopology(1))
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
         """A publisher that left gets no receipts; its batches go on to their queues."""
+        if self._holding is not None and abandoned:
+            self._holding.moves.lost(context for context in abandoned if type(context) is Onward)
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
         finished = self._finished
         for pending in contexts:
+            if type(pending) is Onward:
+                assert self._holding is not None
+                self._holding.moves.settled(pending)
+                continue
             pending.remaining -= 1
             if pending.remaining == 0:
                 finished.append(pending)
 
     def wake(self, key: str) -> None:
-        raise AssertionError(f"an exchange has no timer {key}")
+        assert self._holding is not None, f"an exchange has no timer {key}"
+        self._holding.wake(key)
 
     def noticed(self, message: control.FromSupervisor) -> None:
         """Which queues live is the links' business, except for those that will not live again by themselves."""
@@ -125,6 +152,8 @@ class ExchangeActor:
             self._give_up(message.id)
 
     def finish_round(self) -> None:
+        if self._holding is not None:
+            self._holding.finish_round(self._router, self._topology)
         finished, self._finished = self._finished, []
         index = 0
         while index < len(finished):
@@ -142,28 +171,26 @@ class ExchangeActor:
             known.repeats += (arrived,)
             return
         try:
-            queues = self._route(batch)
-            if self._quarantined:
-                self._refuse_quarantined(queues)
+            pending = self._route(arrived, batch, raw)
         except (Refused, Unavailable) as error:
             self._refuse(arrived.link, batch, error)
             return
-        durability = durability_of(batch)
-        specs = self._topology.queues
-        if durability and not all(specs[queue].durable for queue in queues):
-            durability = Durability.MEMORY
-        pending = Pending(arrived, batch, queues, durability)
         self._context.hold(arrived)
-        if not queues:
+        if not pending.queues:
             self._finished.append(pending)
             return
         self._pending[key] = pending
         size = len(memoryview(raw))
-        for queue in queues:
-            link = self._queues.get(queue) or self._queue_link(queue)
-            self._context.forward(link, raw, size, batch.count, pending)
+        holding = self._holding if self._holding is not None and self._holding.state.leaving else None
+        for queue in pending.queues:
+            link = self._link_to(queue)
+            if holding is not None and holding.moves.must_wait(queue):
+                holding.moves.wait(queue, Direct(raw, size, batch.count, pending))
+            else:
+                self._context.forward(link, raw, size, batch.count, pending)
 
-    def _route(self, batch: Batch) -> tuple[str, ...]:
+    def _route(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> Pending:
+        holding = self._holding
         check_batch(batch, self._context.limits)
         _check_readable(batch)
         if batch.exchange != self._name:
@@ -173,16 +200,28 @@ class ExchangeActor:
             raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
         if spec.internal:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
+        durability = durability_of(batch)
+        if holding is not None and holding.has_seen(batch):
+            durability = durability if holding.is_durable else Durability.MEMORY
+            return Pending(arrived, batch, (), durability, is_held=spec.unrouted != "dead-letter")
         route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:
-            return route.queues
-        if route.fallback == "return":
+            if self._quarantined:
+                self._refuse_quarantined(route.queues)
+            specs = self._topology.queues
+            if durability and not all(specs[queue].durable for queue in route.queues):
+                durability = Durability.MEMORY
+            return Pending(arrived, batch, route.queues, durability)
+        if route.fallback == "drop":
+            self.dropped += batch.count
+            return Pending(arrived, batch, (), durability)
+        if route.fallback == "return" or holding is None:
             raise Unroutable(
                 f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
                 f"`posthouse explain {self._name} --key {batch.routing_key}` shows why"
             )
-        self.dropped += batch.count
-        return ()
+        is_held = route.fallback == "hold"
+        return Pending(arrived, batch, (), holding.take(batch, raw, at_once=not is_held), is_held=is_held)
 
     def _refuse_quarantined(self, queues: tuple[str, ...]) -> None:
         for queue in queues:
@@ -210,12 +249,15 @@ class ExchangeActor:
                 break
             if pending.arrived.link is not link or pending.repeats or (notes and (stream, next_seq) in notes):
                 break
+            if pending.is_held is not first.is_held:
+                break
             self._pending.pop((stream, next_seq), None)
             next_seq += pending.count
             durability = min(durability, pending.durability)
             self._context.release(pending.arrived)
             index += 1
-        receipt = Receipt(stream, first.first_seq, next_seq - first.first_seq, queues, durability)
+        count = next_seq - first.first_seq
+        receipt = Receipt(stream, first.first_seq, count, queues, durability, held=first.is_held)
         self._context.send(link, receipt)
         return index
 
@@ -242,19 +284,32 @@ class ExchangeActor:
     # ---- topology ----
 
     def _apply(self, change: TopologyChange) -> None:
+        before = self._topology.queues if change.is_snapshot else {}
         if change.is_snapshot:
             self._topology = Topology()
             self._router = Router(self._topology, self._name)
         self._topology.apply(change)
-        self._router.refresh()
-        for queue in [queue for queue in self._queues if queue not in self._topology.queues]:
-            self._drop_queue(queue)
-        if self._name in self._topology.exchanges and not self._is_informed:
+        may_differ = self._router.refresh() or change.is_snapshot
+        now = self._topology.queues
+        for queue in list(self._queues):
+            # The registry may have come back with another queue of the same name.
+            if queue not in now or (
+                change.is_snapshot and queue in before and before[queue].serial != now[queue].serial
+            ):
+                self._drop_queue(queue)
+        if self._name not in self._topology.exchanges:
+            return
+        if self._holding is not None:
+            self._holding.learn(self._router, self._topology, may_differ=may_differ)
+        if not self._is_informed:
             self._is_informed = True
             early, self._early = self._early, []
             for arrived, batch, raw in early:
                 self._publish(arrived, batch, raw)
                 self._context.release(arrived)
+
+    def _link_to(self, queue: str) -> Link:
+        return self._queues.get(queue) or self._queue_link(queue)
 
     def _queue_link(self, queue: str) -> Link:
         link = self._queues[queue] = self._context.connect(actor_of_queue(queue))
@@ -265,7 +320,7 @@ class ExchangeActor:
         """What is on its way to a quarantined queue is answered now; what other queues have of it, they keep."""
         for queue, link in list(self._queues.items()):
             if link.target == actor:
-                for pending in self._context.disconnect(link):
+                for pending in self._unsettled(queue, link):
                     key = (pending.stream, pending.first_seq)
                     text = f"queue {queue!r} was quarantined; other queues on the route may hold the message"
                     note = StoreNote(*key, pending.count, ActorDown.code, text)
@@ -278,9 +333,18 @@ class ExchangeActor:
         """The queue was deleted: what was on its way to it counts as having reached the others only."""
         link = self._queues.pop(queue)
         del self._queue_of[link]
-        for pending in self._context.disconnect(link):
+        for pending in self._unsettled(queue, link):
             pending.queues = tuple(name for name in pending.queues if name != queue)
             self.settled(link, [pending])
+
+    def _unsettled(self, queue: str, link: Link) -> list[Pending]:
+        """The link is closed: the batches that were on their way. What was held before goes back to where it was."""
+        contexts = self._context.disconnect(link)
+        if self._holding is None:
+            return contexts
+        self._holding.moves.lost(context for context in contexts if type(context) is Onward)
+        contexts = [context for context in contexts if type(context) is not Onward]
+        return contexts + self._holding.moves.give_up(queue)
 
 
 def _is_quarantine(message: control.FromSupervisor) -> TypeGuard[control.Down]:

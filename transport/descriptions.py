@@ -33,7 +33,11 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 @final
 class ExchangeSpec(_Value, frozen=True):
-    """An exchange as declared. `kind` is direct, topic, fanout or headers."""
+    """An exchange as declared. `kind` is direct, topic, fanout or headers.
+
+    `unrouted` is return, drop, alternate, hold or dead-letter; where a bound of what is held is nil, the broker's
+    configuration counts. `serial` tells re-creations apart.
+    """
 
     name: str
     kind: str
@@ -42,6 +46,10 @@ class ExchangeSpec(_Value, frozen=True):
     internal: bool = False
     alternate: str | None = None
     unrouted: str = "return"
+    hold_for_ms: int | None = None
+    hold_max_length: int | None = None
+    hold_max_bytes: int | None = None
+    serial: int = 0
 
 
 @final

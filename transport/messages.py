@@ -35,6 +35,8 @@ from posthouse.transport.descriptions import (
 from posthouse.transport.descriptions import (
     QueueSpec as QueueSpec,
 )
+from posthouse.transport.messages_dead import DeadLetterMessage
+from posthouse.transport.messages_hold import HoldMessage
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -68,7 +70,7 @@ class Batch(_Message, frozen=True, tag=1):
 
 @final
 class Receipt(_Message, frozen=True, tag=2):
-    """The fate of a range of one stream: `code` is None when every queue in `queues` holds it."""
+    """The fate of a range of one stream: `code` is None when every queue in `queues` has it; or it is `held`."""
 
     stream: int
     first_seq: int
@@ -78,6 +80,7 @@ class Receipt(_Message, frozen=True, tag=2):
     duplicate: bool = False
     code: str | None = None
     text: str = ""
+    held: bool = False
 
 
 @final
@@ -372,7 +375,8 @@ Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
-    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown
+    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage
+    | HoldMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -18,6 +18,9 @@ from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.limits import HEADERS_BYTES_MAX, HEADERS_DEPTH_MAX, NAME_BYTES_MAX
 from posthouse.transport.messages import NIL
 
+DEAD_LETTER: Final = "dead-letter"
+"""The actor that keeps dead letters."""
+
 INTEGER_MIN: Final = -(1 << 63)
 INTEGER_MAX: Final = (1 << 63) - 1
 
