@@ -12,15 +12,28 @@ registry_state    the registry's state: the topology, its version, who lives whe
 registry_queries  the answers to what clients ask the registry
 offsets           ranges of offsets with a value each
 queue_state       one queue: what is ready, who holds what, what was seen before
+retry             the retry policy: how long a message waits, and which attempt is its last
+fingerprint       what equal causes of failure have in common, as twelve digits
+move              the two ends of a move between actors: exactly once, whatever crashes
 queue_contents    what survives of a queue: its living messages, what it has seen, its counters
 queue_effects     what a queue tells its shell to do
 queue_view        a queue looked at: its counts, its consumers, its first messages
 queue_replay      a queue rebuilt from its journal, record by record
+queue_storage     what of a queue must be kept, what may be dropped from memory, what it has seen
 queue_backlog     the messages of a queue that nobody has settled
+queue_failures    what becomes of messages that were not handled
+queue_history     the attempts that failed, with whom and why
+queue_waiting     what comes back, or expires, at a time
+queue_deadlines   how long consumers may hold messages
+queue_bounds      the bounds of a queue in time and room
 queue_consumers   who may receive, how much, and whose turn it is
 queue_dedup       the dedup ids a queue has seen
 queue_streams     the last number seen of each publisher's stream
 queue_records     the queue's journal records as bytes
+dead_letter_store the dead letters: which there are, why each is dead, which are on their way back
+dead_letter_replay  the store rebuilt from its journal
+dead_letter_records  its journal records as bytes
+redrive           which dead letters go back, how fast, and when it stops
 stored_batch      one batch in a queue: its bytes, its place, what of it is still alive
 
 What an actor is
@@ -32,6 +45,10 @@ Actors
 registry          the topology, journaled, and the directory of who lives where
 exchange          routes batches, keeps them until every queue has answered
 queue             stores, delivers and settles
+departures        how messages leave a queue for the dead letters
+segments          the segments of a queue's journal
+dead_letter       keeps what could not be handled, shows it, sends it back
+returns           how dead letters return to queues
 door              lets clients in over TCP and passes their frames to the actors they name, and back
 door_loop         a TCP socket on one side, the actors' sockets on the other
 """

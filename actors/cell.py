@@ -25,11 +25,12 @@ from posthouse.transport.errors import PosthouseError, ProtocolViolation, Refuse
 from posthouse.transport.limits import Limits
 from posthouse.transport.links import Arrived, Identity, Link, Links, Opened, Route, Settled
 from posthouse.transport.messages import Batch, Failed, Message, Reply, TopologyChange
+from posthouse.transport.messages_dead import Bury, Restore
 
 CONGESTED_BYTES: Final = 4 * 1024 * 1024
 TICK_MS: Final = 100
 
-_WAITED_FOR: Final = (Batch, TopologyChange)
+_WAITED_FOR: Final = (Batch, TopologyChange, Bury, Restore)
 """Messages whose sender acts on the acknowledgement itself; for all others the word may travel later."""
 
 OUTBOUND: Final = "out"

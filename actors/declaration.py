@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.actors.binding_table import KINDS
+from posthouse.actors.retry import DELAY_MS_MAX, check_retry
 from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
 from posthouse.transport.names import check_name, shown
@@ -25,6 +26,12 @@ UNROUTED_POLICIES: Final = ("hold", "dead-letter", "alternate", "return", "drop"
 HOLD_FOR_MS_MAX: Final = 10 * 365 * 24 * 60 * 60 * 1000
 HOLD_LENGTH_MAX: Final = 100_000_000
 HOLD_BYTES_MAX: Final = 1 << 40
+
+DEAD_LETTER_POLICIES: Final = ("store", "off")
+"""Where messages go that cannot be handled: the dead-letter store, or nowhere."""
+
+OVERFLOWS: Final = ("drop-head", "reject-publish", "dead-letter")
+"""What a queue does with what is too much; the first is the default."""
 
 _NOT_COMPARED: Final = frozenset(("name", "owner", "serial"))
 """Names are how the two were found; `serial` is the broker's, and who owns a queue is checked apart."""
@@ -76,6 +83,33 @@ def _check_hold(spec: ExchangeSpec) -> None:
             )
         if not 1 <= value <= highest:
             raise InvalidArgument(f"{name} of exchange {shown(spec.name)} is out of range; it is {allowed}")
+
+
+def check_queue(spec: QueueSpec) -> None:
+    """Refuse policies that no queue can have, or that contradict each other. The name is checked elsewhere."""
+    check_retry(spec.retry)
+    if spec.dead_letter not in DEAD_LETTER_POLICIES:
+        raise InvalidArgument(
+            f"the dead-letter policy {shown(spec.dead_letter)} does not exist; there are: "
+            f"{', '.join(DEAD_LETTER_POLICIES)}"
+        )
+    if spec.overflow not in OVERFLOWS:
+        raise InvalidArgument(
+            f"the overflow policy {shown(spec.overflow)} does not exist; there are: {', '.join(OVERFLOWS)}"
+        )
+    for name in ("ack_timeout_ms", "ttl_ms", "max_length", "max_bytes"):
+        value = getattr(spec, name)
+        if value is not None and not 1 <= value <= DELAY_MS_MAX:
+            raise InvalidArgument(f"{name} of queue {shown(spec.name)} is {value}; it is 1 to {DELAY_MS_MAX}, or None")
+    if spec.overflow != OVERFLOWS[0] and spec.max_length is None and spec.max_bytes is None:
+        raise InvalidArgument(
+            f"queue {shown(spec.name)} has the overflow policy {spec.overflow!r} and no limit; "
+            "give max_length or max_bytes"
+        )
+    if spec.overflow == "dead-letter" and spec.dead_letter == "off":
+        raise InvalidArgument(
+            f"queue {shown(spec.name)} sends what is too much to the dead letters, and has dead letters off"
+        )
 
 
 def refuse_other_properties(what: str, existing: ExchangeSpec | QueueSpec, asked: ExchangeSpec | QueueSpec) -> None:

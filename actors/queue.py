@@ -15,22 +15,27 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.actors.actor import Context
-from posthouse.actors.queue_effects import Delivery, Settlement, StoreOutcome
-from posthouse.actors.queue_effects import Slice as QueueSlice
+from posthouse.actors.departures import TIMER as DEPARTURES
+from posthouse.actors.departures import Departures
+from posthouse.actors.move import Admission
+from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult
+from posthouse.actors.queue_history import Failure
 from posthouse.actors.queue_records import (
+    ExpiresRecord,
     Kind,
     decode_moved,
     decode_store,
-    encode_mark,
-    encode_moved,
+    encode_expires,
     encode_ranges,
     encode_store,
 )
 from posthouse.actors.queue_state import QueueState
-from posthouse.actors.stored_batch import Bytes, StoredBatch
+from posthouse.actors.retry import check_delay_ms
+from posthouse.actors.segments import rotate
+from posthouse.actors.stored_batch import Bytes, Slice, StoredBatch
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
-from posthouse.transport.batch import durability_of, slice_batch
+from posthouse.transport.batch import check_batch, durability_of, slice_batch
 from posthouse.transport.errors import DiskSpaceLow, InvalidArgument, ProtocolViolation, Refused
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
@@ -42,6 +47,7 @@ from posthouse.transport.messages import (
     Durability,
     Get,
     Message,
+    Outcome,
     Peek,
     PrepareDelete,
     Purge,
@@ -52,15 +58,9 @@ from posthouse.transport.messages import (
     Settle,
     StoreNote,
 )
+from posthouse.transport.messages_dead import LookAfter, Restore
 
 PEEK_MESSAGES_MAX: Final = 1_000
-COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
-COMPACT_RATIO: Final = 4
-"""The journal may be this many times as large as what lives in it before live batches are copied forward."""
-
-MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
-
-
 REGISTRY: Final = "registry"
 DISK_LOOK_MS: Final = 1_000
 
@@ -89,11 +89,16 @@ class QueueActor:
         self._congested: set[int] = set()
         self._had_consumer = False
         self._is_disk_low = False
+        self._clock_ms = 0
+        self._departures = Departures(context, spec, self._state, self._bytes_of_slice)
         self._registry = context.connect("registry") if spec.auto_delete else None
 
     # ---- life ----
 
     def start(self) -> None:
+        # Waits and expiries go by the wall clock at the beginning of this life, carried on by the one that never
+        # steps: what is journaled means the same in the next life, and a stepped clock moves nothing in this one.
+        self._clock_ms = self._context.wall_ms - self._context.monotonic_ms
         if not self._spec.durable:
             return
         self._look_at_disk()
@@ -101,8 +106,13 @@ class QueueActor:
         for records in self._context.journal.replay_chunks():
             for record in records:
                 replay.record(record.position, record.kind, record.payload)
-            if self._state.bytes_in_memory > self._limits.memory_bytes_max:
-                self._state.shed(self._limits.memory_bytes_max)
+            if self._state.storage.bytes_in_memory > self._limits.memory_bytes_max:
+                self._state.storage.shed(self._limits.memory_bytes_max)
+        replay.finish()
+
+    @property
+    def _now_ms(self) -> int:
+        return self._clock_ms + self._context.monotonic_ms
 
     def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
         link = arrived.link
@@ -110,12 +120,18 @@ class QueueActor:
             self._store(link, message, raw)
         elif type(message) is Settle:
             self._settle(link, message)
+        elif type(message) is StoreNote and self._departures.owns(link):
+            self._departures.noted(message)
+        elif type(message) is Restore:
+            self._restore(link, message)
         else:
             self._request(link, message)
 
     def link_opened(self, link: Link) -> None:
+        if link.is_opener:
+            return
         self._sessions[link.session] = link
-        if link.client_name == REGISTRY and not link.is_opener and self._state.reopen():
+        if link.client_name == REGISTRY and self._state.reopen():
             # A registry that had begun to delete this queue died before it journaled the deletion. Its consumers
             # were told already, so they are gone; not sooner, or what was confirmed meanwhile might go with it.
             for session, consumer in self._state.consumer_keys():
@@ -123,16 +139,24 @@ class QueueActor:
             self._had_consumer = True
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
-        if self._sessions.pop(link.session, None) is not None:
+        if self._departures.owns(link):
+            if abandoned:
+                self._departures.abandoned(abandoned)
+        elif self._sessions.pop(link.session, None) is not None:
             self._congested.discard(link.session)
-            self._state.remove_session(link.session)
+            failure = Failure(self._now_ms, "consumer_gone", 0.0, link.client_name)
+            self._departures.carry_out(Kind.REJECTED, self._state.remove_session(link.session, failure))
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
-        """What peers received is theirs until they settle it or leave."""
+        """What consumers received is theirs until they settle it or leave; what the dead letters settled is gone."""
+        if self._departures.owns(link):
+            self._departures.settled(contexts)
 
     def wake(self, key: str) -> None:
         if key == "disk":
             self._look_at_disk()
+        elif key == DEPARTURES:
+            self._departures.wake()
 
     def _look_at_disk(self) -> None:
         """Before the disk is full, not after: what was accepted must still be acked and moved."""
@@ -144,50 +168,105 @@ class QueueActor:
         """Where others live is the links' business."""
 
     def finish_round(self) -> None:
+        self._pass_time()
         self._dispatch()
+        self._departures.send()
         if self._registry is not None:
             self._watch_use(self._registry)
         if self._spec.durable:
             if self._context.journal.segment_is_full:
-                self._rotate()
-            self._state.shed(self._limits.memory_bytes_max)
+                rotate(self._context.journal, self._state.storage, self._raw_of)
+            self._state.storage.shed(self._limits.memory_bytes_max)
 
     # ---- messages in ----
 
-    def _store(self, link: Link, batch: Batch, raw: msgspec.Raw) -> None:
+    def _restore(self, link: Link, message: Restore) -> None:
+        """A move out of the dead letters: the same as a batch, but that a gap is never taken."""
+        batch = messages.decode(message.batch)
+        if not isinstance(batch, Batch):
+            raise ProtocolViolation("a Restore carries no Batch")
+        check_batch(batch, self._context.limits)
+        last_seq = batch.first_seq + batch.count - 1
+        admission = self._state.storage.admission(batch.stream, message.floor, batch.first_seq, last_seq)
+        result: StoreResult | None = None
+        if admission is Admission.GAP:
+            text = f"numbers before {batch.first_seq} are missing"
+            self._context.send(link, StoreNote(batch.stream, batch.first_seq, batch.count, "gap", text))
+        else:
+            result = self._store(link, batch, message.batch)
+        if message.request:
+            self._context.reply(link, message.request, 0 if result is None else result.first_offset)
+
+    def _store(self, link: Link, batch: Batch, raw: msgspec.Raw) -> StoreResult | None:
         try:
-            if self._is_disk_low and durability_of(batch) > Durability.MEMORY and not self._state.has_seen(batch):
+            if (
+                self._is_disk_low
+                and durability_of(batch) > Durability.MEMORY
+                and not self._state.storage.has_seen(batch)
+            ):
                 minimum = self._limits.disk_free_bytes_min
                 raise DiskSpaceLow(f"the broker's disk has less than {minimum} bytes free; make room or consume")
-            result = self._state.store(batch, memoryview(raw), self._context.wall_ms)
+            result = self._state.store(batch, memoryview(raw), self._now_ms)
         except Refused as error:
             note = StoreNote(batch.stream, batch.first_seq, batch.count, error.code, str(error))
             self._context.send(link, note)
-            return
+            return None
         if result.outcome is StoreOutcome.DUPLICATE:
             self._context.send(link, StoreNote(batch.stream, batch.first_seq, batch.count, "duplicate"))
         entry = result.entry
-        if entry is None or not self._spec.durable:
-            return
+        if entry is not None and self._spec.durable:
+            self._journal_stored(batch, entry, result.expires_ms)
+        overflow = self._state.drop_overflow(self._now_ms)
+        if overflow is not None:
+            self._departures.carry_out(Kind.DROPPED, overflow)
+        return result
+
+    def _journal_stored(self, batch: Batch, entry: StoredBatch, expires_ms: int | None) -> None:
         durability = durability_of(batch)
         if durability > Durability.MEMORY:
             assert entry.raw is not None
             parts = encode_store(entry.first_offset, entry.raw)
             position = self._context.append(Kind.STORE, *parts, is_durable=durability == Durability.SYNC)
-            self._state.placed(entry.first_offset, position)
+            self._state.storage.placed(entry.first_offset, position)
+            if expires_ms is not None:
+                record = ExpiresRecord(expires_ms, entry.first_offset, entry.last_offset)
+                self._context.append(Kind.EXPIRES, encode_expires(record), is_durable=False)
 
     def _settle(self, link: Link, message: Settle) -> None:
+        failure: Failure | None = None
+        if message.outcome != Outcome.ACK:
+            if message.retry_after_ms is not None:
+                check_delay_ms("retry_after", message.retry_after_ms)
+            failure = Failure(
+                self._now_ms,
+                chance=self._context.random.random(),
+                reason=message.reason,
+                error=message.error,
+                retry_after_ms=message.retry_after_ms,
+            )
         settlement = self._state.settle(
-            link.session, message.consumer, message.outcome, message.ranges, message.requeue
+            link.session, message.consumer, message.outcome, message.ranges, message.requeue, failure
         )
-        self._journal_settled(settlement, is_durable=bool(message.request))
+        is_durable = bool(message.request)
+        if settlement.settled and self._spec.durable:
+            self._context.append(Kind.SETTLED, encode_ranges(settlement.settled), is_durable=is_durable)
+        if settlement.fate is not None:
+            self._departures.carry_out(Kind.REJECTED, settlement.fate, is_durable=is_durable)
         if message.request:
             self._context.reply(link, message.request, settlement.unknown)
 
-    def _journal_settled(self, settlement: Settlement, *, is_durable: bool) -> None:
-        if settlement.settled and self._spec.durable:
-            kind = Kind.REJECTED if settlement.rejected else Kind.SETTLED
-            self._context.append(kind, encode_ranges(settlement.settled), is_durable=is_durable)
+    def _pass_time(self) -> None:
+        """What is due comes back, expires or is taken away. A queue in which nothing waits has nothing to do."""
+        next_ms = self._state.next_ms()
+        if next_ms is None:
+            return
+        now_ms = self._now_ms
+        if next_ms <= now_ms:
+            for kind, fate in self._state.pass_time(now_ms, self._context.random.random()):
+                self._departures.carry_out(kind, fate)
+            next_ms = self._state.next_ms()
+        if next_ms is not None:
+            self._context.set_timer("due", next_ms - self._clock_ms)
 
     # ---- requests ----
 
@@ -220,6 +299,8 @@ class QueueActor:
                 context.reply(link, request, msgspec.structs.replace(state.info(), journal_bytes=size))
             case QueueConsumers(request):
                 context.reply(link, request, state.consumers())
+            case LookAfter(request, first_offset, last_offset):
+                context.reply(link, request, state.look_after(first_offset, max(first_offset, last_offset)))
             case PrepareDelete(request, if_unused, if_empty) if link.client_name == REGISTRY:
                 count = state.prepare_delete(if_unused, if_empty)
                 self._cancel_consumers()
@@ -228,7 +309,7 @@ class QueueActor:
                 raise ProtocolViolation(f"a queue does not understand {type(message).__name__}")
 
     def _get(self, link: Link, request: int, auto_ack: bool) -> None:
-        delivery = self._state.get_one(link.session, link.client_id, auto_ack)
+        delivery = self._state.get_one(link.session, link.client_id, auto_ack, self._now_ms)
         if delivery is not None:
             self._deliver([delivery])
         self._context.reply(link, request, None if delivery is None else delivery.first_offset)
@@ -252,7 +333,7 @@ class QueueActor:
             self._watch_congestion()
         if not state.can_dispatch:
             return
-        deliveries = state.dispatch()
+        deliveries = state.dispatch(self._now_ms)
         if deliveries:
             self._deliver(deliveries)
         if state.can_dispatch:
@@ -279,21 +360,23 @@ class QueueActor:
                 self._context.append(Kind.SETTLED, encode_ranges(settled), is_durable=False)
         for delivery in deliveries:
             start, stop = delivery.start, delivery.start + delivery.count
-            part = QueueSlice(delivery.first_offset, delivery.attempt, delivery.entry, start, stop)
+            part = Slice(delivery.first_offset, delivery.attempt, delivery.entry, start, stop)
             self._send_slice(self._sessions[delivery.session], delivery.consumer, part)
 
-    def _send_slice(self, link: Link, consumer: int, part: QueueSlice) -> None:
+    def _send_slice(self, link: Link, consumer: int, part: Slice) -> None:
         encoded = messages.encode(self._slice_message(consumer, part))
         count = part.stop - part.start
         self._context.forward(link, encoded, len(encoded), count, None)
 
-    def _slice_message(self, consumer: int, part: QueueSlice) -> Deliver:
+    def _slice_message(self, consumer: int, part: Slice) -> Deliver:
+        return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(self._bytes_of_slice(part)))
+
+    def _bytes_of_slice(self, part: Slice) -> Bytes:
         entry = part.entry
         raw = self._raw_of(entry)
         if part.start or part.stop != entry.count:
-            batch = entry.batch or _decode(raw)
-            raw = messages.encode(slice_batch(batch, part.start, part.stop))
-        return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(raw))
+            return messages.encode(slice_batch(entry.batch or _decode(raw), part.start, part.stop))
+        return raw
 
     def _raw_of(self, entry: StoredBatch) -> Bytes:
         """The batch's bytes, read back from the journal if they are not in memory."""
@@ -305,35 +388,8 @@ class QueueActor:
             _, raw = decode_store(record.payload)
         else:
             raw = decode_moved(record.payload).raw
-        self._state.restore(entry, _decode(raw), raw)
+        self._state.storage.restore(entry, _decode(raw), raw)
         return raw
-
-    # ---- the journal ----
-
-    def _rotate(self) -> None:
-        """Begin a new segment; let go of those that nothing needs, and copy forward what pins an old one."""
-        journal, state = self._context.journal, self._state
-        journal.commit()
-        journal.rotate([(Kind.MARK, encode_mark(state.mark()))])
-        self._trim()
-        size = journal.stats().bytes
-        if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * state.info().bytes:
-            span = journal.next_position - journal.first_position
-            moved = 0
-            for entry in state.entries_below(journal.first_position + span // 4):
-                raw = self._raw_of(entry)
-                parts = encode_moved(entry.first_offset, state.live_ranges(entry), raw)
-                state.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
-                moved += entry.size
-                if moved > MOVE_BYTES_MAX:
-                    break
-            journal.commit()
-            self._trim()
-
-    def _trim(self) -> None:
-        lowest = self._state.lowest_position()
-        journal = self._context.journal
-        journal.trim(journal.next_position if lowest is None else lowest)
 
 
 def _decode(raw: Bytes) -> Batch:

@@ -87,6 +87,11 @@ class Backlog:
             return None
         return self._batches[index]
 
+    def since(self, offset: int) -> Iterator[StoredBatch]:
+        """Every living batch that has, or may have, an offset from this one on, lowest first."""
+        index = max(self._head, bisect_right(self._first_offsets, offset, self._head) - 1)
+        return (entry for entry in self._batches[index:] if entry is not None)
+
     def settle(self, first: int, last: int) -> None:
         """These messages live no longer, and all did; a batch without living messages is forgotten."""
         index = bisect_right(self._first_offsets, first, self._head) - 1

@@ -10,7 +10,10 @@ from typing import NamedTuple, final
 
 import msgspec
 
+from posthouse.actors.queue_failures import Fate
 from posthouse.actors.stored_batch import StoredBatch
+from posthouse.transport.errors import InvalidArgument
+from posthouse.transport.messages import Outcome
 
 
 class StoreOutcome(enum.Enum):
@@ -28,6 +31,7 @@ class StoreResult(msgspec.Struct, frozen=True, gc=False):
     outcome: StoreOutcome
     first_offset: int = 0
     entry: StoredBatch | None = None
+    expires_ms: int | None = None
 
 
 @final
@@ -48,25 +52,25 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 
 @final
-class Slice(NamedTuple):
-    """Messages `start` up to `stop` of `entry`, all at the same attempt."""
-
-    first_offset: int
-    attempt: int
-    entry: StoredBatch
-    start: int
-    stop: int
-
-
-@final
 class Settlement(NamedTuple):
-    """What a settle did. `unknown` messages were not held by that consumer: it came too late, no error.
+    """What a settle did. `settled` was acked and has left the queue; what was not acked is in `fate`.
 
-    `settled` has left the queue, `requeued` is ready again. `rejected` is what of `settled` was not acked,
-    cut by batch, with the batches that hold its bytes.
+    `unknown` messages were not held by that consumer: it came too late, no error.
     """
 
     settled: list[tuple[int, int]]
-    requeued: list[tuple[int, int]]
-    rejected: list[Slice]
     unknown: int
+    fate: Fate | None = None
+
+
+def pairs_of(outcome: int, ranges: list[int]) -> list[tuple[int, int]]:
+    """Flat ranges as pairs. Raises InvalidArgument for what is no outcome or no range."""
+    if outcome not in (Outcome.ACK, Outcome.NACK, Outcome.REJECT, Outcome.RELEASE):
+        raise InvalidArgument(f"{outcome} is no way to settle: 0 is ack, 1 nack, 2 reject, 3 release")
+    if len(ranges) % 2:
+        raise InvalidArgument(f"{len(ranges)} numbers are not pairs of a first and a last offset")
+    pairs = list(zip(ranges[::2], ranges[1::2], strict=True))
+    for first, last in pairs:
+        if not 1 <= first <= last:
+            raise InvalidArgument(f"offsets {first} to {last} are no range")
+    return pairs

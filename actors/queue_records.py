@@ -11,17 +11,33 @@
     4 MARK      ┌──────────────────────────────────────────────────────────┐
                 │ MessagePack [next_offset, [stream, last_seq, …],         │
                 │   {dedup_id: seen_ms, …}, [stored, delivered,            │
-                │   redelivered, acked, rejected, duplicates]]             │
+                │   redelivered, acked, rejected, duplicates,              │
+                │   dead_lettered, expired, dropped], move stream,         │
+                │   next move sequence]                                    │
                 └──────────────────────────────────────────────────────────┘
     5 MOVED     ┌───────────────────┬──────────┬─────────────┬─────────────┐
                 │ first_offset  u64 │ n  u32   │ live (n B)  │ the batch   │
                 └───────────────────┴──────────┴─────────────┴─────────────┘
                 live: MessagePack [first, last, times_delivered, …] of what lives; the rest is settled
+    8 RETRY     ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack [due_ms, [Attempt, …], [first, last, …]]     │
+                └──────────────────────────────────────────────────────────┘
+                due_ms 0: in their place at once; the attempts are those that failed
+    9 LEAVING   ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack [move stream, first sequence, first, last,   │
+                │   Death]                                                 │
+                └──────────────────────────────────────────────────────────┘
+    10 LEFT     as SETTLED: the dead letters have them
+    11 EXPIRES  ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack [expires_ms, first, last]                    │
+                └──────────────────────────────────────────────────────────┘
+    12 EXPIRED  as SETTLED: their time was over
+    13 DROPPED  as SETTLED: the queue was too long
 
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
-mark. SETTLED, REJECTED and PURGED differ only in the counter they move. Checksums are the journal's
-business: bytes that pass them and still make no sense are damage or a newer version, and are refused as
-`JournalCorrupt`.
+mark. SETTLED, REJECTED, PURGED, LEFT, EXPIRED and DROPPED differ only in the counter they move.
+Checksums are the journal's business: bytes that pass them and still make no sense are damage or a newer version,
+and are refused as `JournalCorrupt`.
 """
 
 from __future__ import annotations
@@ -36,6 +52,7 @@ import msgspec
 from posthouse.actors.offsets import merged
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport.errors import JournalCorrupt
+from posthouse.transport.messages_dead import Attempt, Death
 
 _STORE: Final = struct.Struct("<Q")
 _MOVED: Final = struct.Struct("<QI")
@@ -51,6 +68,12 @@ class Kind(enum.IntEnum):
     MOVED = 5
     REJECTED = 6
     PURGED = 7
+    RETRY = 8
+    LEAVING = 9
+    LEFT = 10
+    EXPIRES = 11
+    EXPIRED = 12
+    DROPPED = 13
 
 
 @final
@@ -63,6 +86,9 @@ class Counters(msgspec.Struct, array_like=True):
     acked: int = 0
     rejected: int = 0
     duplicates: int = 0
+    dead_lettered: int = 0
+    expired: int = 0
+    dropped: int = 0
 
 
 @final
@@ -73,6 +99,37 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     streams: list[int]
     dedup_ids: dict[str, int]
     counters: Counters
+    move_stream: int = 0
+    move_seq: int = 1
+
+
+@final
+class RetryRecord(msgspec.Struct, frozen=True, array_like=True):
+    """Ranges that are in their place at `due_ms`, and the attempts of them that failed."""
+
+    due_ms: int
+    attempts: tuple[Attempt, ...]
+    ranges: list[int]
+
+
+@final
+class LeavingRecord(msgspec.Struct, frozen=True, array_like=True):
+    """The intent of a move to the dead letters."""
+
+    stream: int
+    first_seq: int
+    first: int
+    last: int
+    death: Death
+
+
+@final
+class ExpiresRecord(msgspec.Struct, frozen=True, array_like=True):
+    """When a range expires."""
+
+    expires_ms: int
+    first: int
+    last: int
 
 
 @final
@@ -87,6 +144,9 @@ class Moved(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 _numbers = msgspec.msgpack.Decoder(list[int])
 _mark = msgspec.msgpack.Decoder(Mark)
+_retry = msgspec.msgpack.Decoder(RetryRecord)
+_leaving = msgspec.msgpack.Decoder(LeavingRecord)
+_expires = msgspec.msgpack.Decoder(ExpiresRecord)
 
 
 def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
@@ -128,6 +188,42 @@ def decode_mark(payload: Bytes) -> Mark:
     if len(mark.streams) % 2:
         raise JournalCorrupt(f"a MARK record has {len(mark.streams)} numbers where it keeps pairs")
     return mark
+
+
+def encode_retry(due_ms: int, attempts: tuple[Attempt, ...], ranges: Iterable[tuple[int, int]]) -> bytes:
+    """A RETRY record."""
+    return _encode(RetryRecord(due_ms, attempts, [offset for pair in merged(sorted(ranges)) for offset in pair]))
+
+
+def encode_leaving(record: LeavingRecord) -> bytes:
+    """A LEAVING record."""
+    return _encode(record)
+
+
+def encode_expires(record: ExpiresRecord) -> bytes:
+    """An EXPIRES record."""
+    return _encode(record)
+
+
+def decode_retry(payload: Bytes) -> RetryRecord:
+    """The contents of a RETRY record. Raises JournalCorrupt."""
+    record = _decoded(_retry, payload)
+    _checked(record.ranges, 2)
+    return record
+
+
+def decode_leaving(payload: Bytes) -> LeavingRecord:
+    """The contents of a LEAVING record. Raises JournalCorrupt."""
+    record = _decoded(_leaving, payload)
+    _checked([record.first, record.last], 2)
+    return record
+
+
+def decode_expires(payload: Bytes) -> ExpiresRecord:
+    """The contents of an EXPIRES record. Raises JournalCorrupt."""
+    record = _decoded(_expires, payload)
+    _checked([record.first, record.last], 2)
+    return record
 
 
 def decode_moved(payload: Bytes) -> Moved:

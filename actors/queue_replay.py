@@ -13,25 +13,38 @@ from typing import Final, final
 import msgspec
 
 from posthouse.actors.queue_contents import QueueContents
+from posthouse.actors.queue_failures import REJECTED
 from posthouse.actors.queue_records import (
     Counters,
+    ExpiresRecord,
     Kind,
+    LeavingRecord,
     Mark,
     Moved,
+    RetryRecord,
+    decode_expires,
+    decode_leaving,
     decode_mark,
     decode_moved,
     decode_ranges,
+    decode_retry,
     decode_store,
+    encode_expires,
+    encode_leaving,
+    encode_retry,
 )
 from posthouse.actors.stored_batch import Bytes, stored
 from posthouse.transport import messages
 from posthouse.transport.errors import JournalCorrupt
-from posthouse.transport.messages import Batch, Outcome
+from posthouse.transport.messages import Batch
 
-_SETTLED_HOW: Final[dict[int, Outcome | None]] = {
-    Kind.SETTLED: Outcome.ACK,
-    Kind.REJECTED: Outcome.REJECT,
-    Kind.PURGED: None,
+_COUNTED_AS: Final[dict[int, str]] = {
+    Kind.SETTLED: "acked",
+    Kind.REJECTED: "rejected",
+    Kind.PURGED: "",
+    Kind.LEFT: "dead_lettered",
+    Kind.EXPIRED: "expired",
+    Kind.DROPPED: "dropped",
 }
 
 
@@ -56,13 +69,20 @@ class QueueReplay:
             self.store(first_offset, _batch(raw, position), raw, position)
         elif kind == Kind.DELIVERED:
             self.delivered(decode_ranges(payload))
-        elif kind in _SETTLED_HOW:
-            self.settled(decode_ranges(payload), _SETTLED_HOW[kind])
+        elif kind in _COUNTED_AS:
+            self.settled(decode_ranges(payload), _COUNTED_AS[kind])
         elif kind == Kind.MARK:
             self.mark(decode_mark(payload))
         elif kind == Kind.MOVED:
             moved = decode_moved(payload)
             self.moved(moved, _batch(moved.raw, position), position)
+        elif kind == Kind.RETRY:
+            self.retried(decode_retry(payload))
+        elif kind == Kind.LEAVING:
+            self.leaving(decode_leaving(payload))
+        elif kind == Kind.EXPIRES:
+            expires = decode_expires(payload)
+            self._contents.expiries.put(expires.first, expires.last, expires.expires_ms)
         else:
             raise JournalCorrupt(
                 f"the record at {position} has kind {kind}, which this version does not know; "
@@ -88,25 +108,62 @@ class QueueReplay:
         contents.ready.put(first_offset, entry.last_offset, 0)
 
     def delivered(self, ranges: list[int]) -> None:
-        """Flat ranges were sent to consumers once more."""
-        ready, counters = self._contents.ready, self._contents.counters
+        """Flat ranges were sent to consumers once more: so they were ready, whatever they had waited for."""
+        contents = self._contents
+        ready, counters = contents.ready, contents.counters
         for first, last in zip(ranges[::2], ranges[1::2], strict=True):
-            for low, high, times in ready.take(first, last):
+            for low, high, times in [*ready.take(first, last), *contents.waiting.take(first, last)]:
                 ready.put(low, high, times + 1)
                 counters.delivered += high - low + 1
                 if times:
                     counters.redelivered += high - low + 1
 
-    def settled(self, ranges: list[int], how: Outcome | None = Outcome.ACK) -> None:
-        """Flat ranges are gone; None means that they were purged."""
+    def settled(self, ranges: list[int], counter: str = "acked") -> None:
+        """Flat ranges are gone, and counted under that name; "" for what was purged."""
         contents = self._contents
         for first, last in zip(ranges[::2], ranges[1::2], strict=True):
-            for low, high, _ in contents.ready.take(first, last):
-                contents.backlog.settle(low, high)
-                if how is Outcome.ACK:
-                    contents.counters.acked += high - low + 1
-                elif how is not None:
-                    contents.counters.rejected += high - low + 1
+            gone = [*contents.ready.take(first, last), *contents.waiting.take(first, last)]
+            for low, high, first_seq in contents.leaving.take(first, last):
+                gone.append((low, high, 0))
+                intent = contents.outbox.get(first_seq)
+                if intent is not None:
+                    contents.outbox.drop(intent)
+            for low, high, _ in gone:
+                contents.gone(low, high)
+                if counter:
+                    count = getattr(contents.counters, counter) + high - low + 1
+                    setattr(contents.counters, counter, count)
+
+    def retried(self, record: RetryRecord) -> None:
+        """An attempt failed; what it brought back waits, or is ready. What is leaving or gone stays so."""
+        contents = self._contents
+        for first, last in zip(record.ranges[::2], record.ranges[1::2], strict=True):
+            back = [*contents.ready.take(first, last), *contents.waiting.take(first, last)]
+            for low, high, times in back:
+                for attempt in record.attempts:
+                    contents.histories.add(low, high, attempt)
+                if record.due_ms:
+                    contents.waiting.put(low, high, times, record.due_ms)
+                else:
+                    contents.ready.put(low, high, times)
+
+    def leaving(self, record: LeavingRecord) -> None:
+        """The intent of a move, written once or again; its messages are in one batch."""
+        contents = self._contents
+        contents.outbox.stream = record.stream
+        if contents.outbox.get(record.first_seq) is None:
+            taken = contents.ready.take(record.first, record.last)
+            taken += contents.waiting.take(record.first, record.last)
+            if taken:
+                # What a compaction wrote again was counted before the mark ahead of it.
+                if record.death.reason == REJECTED and record.first_seq >= contents.outbox.next_seq:
+                    contents.counters.rejected += record.last - record.first + 1
+                contents.leave(record.first, record.last, record.death, record.first_seq)
+        contents.outbox.next_seq = max(contents.outbox.next_seq, record.first_seq + record.last - record.first + 1)
+
+    def finish(self) -> None:
+        """The journal has been read."""
+        self._contents.outbox.replayed()
 
     def mark(self, mark: Mark) -> None:
         """The state of everything but messages at the head of a segment. Nothing ever goes back."""
@@ -116,20 +173,24 @@ class QueueReplay:
             contents.streams.saw(stream, last_seq)
         for dedup_id, seen_ms in mark.dedup_ids.items():
             contents.dedup.add(dedup_id, seen_ms)
+        if mark.move_stream:
+            contents.outbox.stream = mark.move_stream
+        contents.outbox.next_seq = max(contents.outbox.next_seq, mark.move_seq)
         for name in Counters.__struct_fields__:
             highest = max(getattr(contents.counters, name), getattr(mark.counters, name))
             setattr(contents.counters, name, highest)
 
     def moved(self, moved: Moved, batch: Batch, position: int) -> None:
         """A batch was copied forward to `position`, and exactly what the record lists of it lives."""
-        backlog, ready = self._contents.backlog, self._contents.ready
+        contents = self._contents
+        backlog, ready = contents.backlog, contents.ready
         entry = backlog.get(moved.first_offset)
         live = list(zip(moved.live[::3], moved.live[1::3], moved.live[2::3], strict=True))
         count = sum(last - first + 1 for first, last, _ in live)
         if entry is None:
             entry = stored(moved.first_offset, batch, moved.raw)
             backlog.add(entry)
-            self._contents.next_offset = max(self._contents.next_offset, entry.last_offset + 1)
+            contents.next_offset = max(contents.next_offset, entry.last_offset + 1)
         elif entry.position is not None and entry.position >= position:
             return
         if not live or live[0][0] < entry.first_offset or live[-1][1] > entry.last_offset:
@@ -139,8 +200,50 @@ class QueueReplay:
         ready.take(entry.first_offset, entry.last_offset)
         for first, last, times in live:
             ready.put(first, last, times)
+        # What waits or leaves is told again behind this record; where it is known already, it stays there.
+        for known in (contents.waiting.ranges, contents.leaving):
+            for first, last, _ in known.pieces(entry.first_offset, entry.last_offset):
+                ready.take(first, last)
         backlog.revive(entry, count)
         backlog.place(entry, position)
+
+
+def restated(contents: QueueContents, first: int, last: int) -> list[tuple[Kind, bytes]]:
+    """What a journal says of a batch besides where it is: written again behind its MOVED record.
+
+    The records of waits, deaths and histories may be in segments that go away with the batch's old place.
+    """
+    records: list[tuple[Kind, bytes]] = []
+    waiting: list[tuple[int, int, int]] = [
+        (low, high, due_ms) for low, high, (_, due_ms) in contents.waiting.ranges.pieces(first, last)
+    ]
+    for low, high, due_ms in waiting:
+        for start, end, history in contents.histories.pieces(low, high):
+            records.append((Kind.RETRY, encode_retry(due_ms, history, [(start, end)])))
+    for low, high, history in contents.histories.pieces(first, last) if contents.histories else []:
+        if history:
+            still = [(low, high)]
+            for start, end, _ in waiting:
+                still = [piece for one in still for piece in _without(one, start, end)]
+            if still:
+                records.append((Kind.RETRY, encode_retry(0, history, still)))
+    seen: set[int] = set()
+    for _, _, first_seq in contents.leaving.pieces(first, last):
+        intent = contents.outbox.get(first_seq)
+        if intent is not None and first_seq not in seen:
+            seen.add(first_seq)
+            leave = intent.item
+            record = LeavingRecord(contents.outbox.stream, first_seq, leave.first, leave.last, leave.death)
+            records.append((Kind.LEAVING, encode_leaving(record)))
+    for low, high, expires_ms in contents.expiries.pieces(first, last):
+        records.append((Kind.EXPIRES, encode_expires(ExpiresRecord(expires_ms, low, high))))
+    return records
+
+
+def _without(piece: tuple[int, int], first: int, last: int) -> list[tuple[int, int]]:
+    low, high = piece
+    left = [(low, min(high, first - 1)), (max(low, last + 1), high)]
+    return [(start, end) for start, end in left if start <= end]
 
 
 def _batch(raw: memoryview, position: int) -> Batch:

@@ -6,9 +6,9 @@ consumer, or gone), that first deliveries leave in the order of their offsets, t
 returns to its place, and that no cost is per message: all are per batch, per slice or per range. It must not
 know of clocks, sockets or files.
 
-Priorities, expiry, length limits and retries with a delay have their places: a second `ready` beside the
-first, an index of times beside the backlog, a check at the top of `store`, and a stop on the way of
-`_requeue`.
+What becomes of deliveries that fail is decided in `queue_failures.py`, bounds of time and room in `queue_bounds.py`;
+what the journal must keep is asked of `queue_storage.py`.
+Priorities have their place: a second `ready` beside the first.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from collections.abc import Iterable
 from typing import Final, final
 
 from posthouse.actors import queue_view
+from posthouse.actors.move import Intent
 from posthouse.actors.offsets import merged
+from posthouse.actors.queue_bounds import Bounds
 from posthouse.actors.queue_consumers import AUTO_ACK_ROUND_MAX, GETTER, Consumer, Consumers
-from posthouse.actors.queue_contents import QueueContents
-from posthouse.actors.queue_effects import Delivery, Settlement, Slice, StoreOutcome, StoreResult
-from posthouse.actors.queue_records import Mark
+from posthouse.actors.queue_contents import Leave, QueueContents
+from posthouse.actors.queue_effects import Delivery, Settlement, StoreOutcome, StoreResult, pairs_of
+from posthouse.actors.queue_failures import Failures, Fate
+from posthouse.actors.queue_history import Failure
+from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_replay import QueueReplay
-from posthouse.actors.stored_batch import Bytes, StoredBatch, stored
+from posthouse.actors.queue_storage import QueueStorage
+from posthouse.actors.stored_batch import Bytes, Slice, stored
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
-from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked, UnknownQueue
+from posthouse.transport.errors import InvalidArgument, ResourceLocked, UnknownQueue
 from posthouse.transport.messages import Batch, ConsumerInfo, Outcome, QueueInfo, QueueSpec
 
 DISPATCH_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -38,7 +43,10 @@ _DUPLICATE: Final = StoreResult(StoreOutcome.DUPLICATE)
 class QueueState:
     """The state machine of one queue. `replay` rebuilds it from the journal before the first fact."""
 
-    __slots__ = ("_backlog", "_consumers", "_contents", "_is_closing", "_ready", "_spec", "replay")
+    __slots__ = (
+        "_backlog", "_bounds", "_consumers", "_contents", "_failures", "_is_closing", "_ready", "_spec", "outbox",
+        "replay", "storage",
+    )  # fmt: skip
 
     def __init__(self, spec: QueueSpec) -> None:
         self._spec = spec
@@ -46,8 +54,12 @@ class QueueState:
         self._backlog = self._contents.backlog
         self._ready = self._contents.ready
         self._consumers = Consumers(spec.name, spec.single_active_consumer)
+        self._failures = Failures(spec, self._contents)
+        self._bounds = Bounds(spec, self._contents, self._consumers, self._failures)
         self._is_closing = False
+        self.outbox = self._contents.outbox
         self.replay = QueueReplay(self._contents)
+        self.storage = QueueStorage(self._contents, self._consumers)
 
     # ---- messages come in ----
 
@@ -55,7 +67,7 @@ class QueueState:
         """Take a batch whose exact MessagePack is `raw`. Raises UnknownQueue, InvalidArgument.
 
         What its stream has already brought is answered as stored and not stored again. When STORED, the
-        caller journals `entry.raw` and reports its `placed`, or leaves both when the batch is not to be
+        caller journals `entry.raw` and tells `storage` where it is `placed`, or leaves both when the batch is not to be
         journaled.
         """
         self._refuse_when_closing()
@@ -67,6 +79,8 @@ class QueueState:
                 return _RESENT
             batch = slice_batch(batch, seen_seq + 1 - batch.first_seq, batch.count)
             raw = messages.encode(batch)
+        if self._bounds.has_room_limit:
+            self._bounds.refuse_overflow(batch)
         if batch.options is not None and batch.options.dedup_id is not None:
             if batch.count != 1:
                 raise InvalidArgument(f"{batch.count} messages share a dedup_id; send each in a batch of its own")
@@ -81,7 +95,16 @@ class QueueState:
         contents.counters.stored += entry.count
         self._backlog.add(entry)
         self._ready.put(first_offset, entry.last_offset, 0)
-        return StoreResult(StoreOutcome.STORED, first_offset, entry)
+        return StoreResult(StoreOutcome.STORED, first_offset, entry, self._bounds.stored(entry, batch, now_ms))
+
+    def drop_overflow(self, now_ms: int) -> Fate | None:
+        """Bring the queue back within its bounds: what was taken out, if anything was."""
+        if not self._bounds.has_room_limit or self._spec.overflow == "reject-publish":
+            return None
+        fate = self._bounds.drop_overflow(now_ms)
+        if fate is not None:
+            self._gone(Kind.DROPPED, fate.gone)
+        return fate
 
     # ---- consumers come and go ----
 
@@ -112,17 +135,24 @@ class QueueState:
         )
 
     def remove_consumer(self, session: int, consumer: int) -> list[tuple[int, int]]:
-        """Close a consumer; what it held is ready again, in its place. Returns those ranges."""
-        gone = self._consumers.leave(session, consumer)
-        return [] if gone is None else self._requeue(gone.unacked)
+        """Close a consumer in order; what it held is ready again, in its place. Returns those ranges.
 
-    def remove_session(self, session: int) -> list[tuple[int, int]]:
-        """Close all that a session had; what it held is ready again, in its place. Returns those ranges."""
-        requeued = [
-            pair for consumer in self._consumers.of_session(session) for pair in self.remove_consumer(session, consumer)
-        ]
+        An attempt that was only begun has not failed: it counts as an attempt and never ends a message.
+        """
+        gone = self._consumers.leave(session, consumer)
+        if gone is None:
+            return []
+        return self._put_back(gone.unacked)
+
+    def remove_session(self, session: int, failure: Failure | None = None) -> Fate:
+        """Close all that a session had. `failure`: it ended without a word, so what it held has failed once more."""
+        pieces: list[tuple[int, int, int]] = []
+        for number in self._consumers.of_session(session):
+            gone = self._consumers.leave(session, number)
+            pieces += [] if gone is None else gone.unacked
         self._consumers.pause(session, is_paused=False)
-        return merged(sorted(requeued))
+        self._contents.expiries.returned()
+        return self._fail(sorted(pieces), failure or Failure(0, "consumer_gone"), is_final=False)
 
     def pause(self, session: int, *, is_paused: bool) -> None:
         """Deliver nothing to a session for now (it does not read what it was sent), or go on."""
@@ -135,7 +165,7 @@ class QueueState:
         """Would `dispatch` return anything now? It would after a round that an auto-ack bound cut short."""
         return bool(self._ready.count and self._consumers.line and not self._is_closing)
 
-    def dispatch(self, bytes_max: int = DISPATCH_BYTES_MAX) -> list[Delivery]:
+    def dispatch(self, now_ms: int = 0, bytes_max: int = DISPATCH_BYTES_MAX) -> list[Delivery]:
         """Share what is ready among the consumers with credit; their turns go on from call to call.
 
         In each round a turn is one slice of at most an equal share of what is ready, within one stored
@@ -164,9 +194,10 @@ class QueueState:
                 if not ready.count or bytes_max <= 0:
                     break
         self._consumers.refill(spent)
+        self._bounds.delivered(deliveries, now_ms)
         return deliveries
 
-    def get_one(self, session: int, client_id: int, auto_ack: bool) -> Delivery | None:
+    def get_one(self, session: int, client_id: int, auto_ack: bool, now_ms: int = 0) -> Delivery | None:
         """Give a session the lowest ready message, as its consumer 0. Raises UnknownQueue, ResourceLocked."""
         self._refuse_when_closing()
         self._refuse_stranger(client_id)
@@ -174,15 +205,26 @@ class QueueState:
         delivery = self._deliver(getter, 1, auto_ack) if self._ready.count else None
         if not getter.unacked:
             self._consumers.leave(session, GETTER)
+        if delivery is not None:
+            self._bounds.delivered([delivery], now_ms)
         return delivery
 
-    def settle(self, session: int, consumer: int, outcome: int, ranges: list[int], requeue: bool = True) -> Settlement:
+    def settle(
+        self,
+        session: int,
+        consumer: int,
+        outcome: int,
+        ranges: list[int],
+        requeue: bool = True,
+        failure: Failure | None = None,
+    ) -> Settlement:
         """Settle flat ranges, in any order. Only what this consumer holds counts. Raises InvalidArgument.
 
-        ACK, REJECT and NACK without `requeue` take messages out of the queue; NACK with `requeue` returns
-        them to their place with their attempt.
+        ACK takes messages out of the queue. RELEASE returns them as if they had only been looked at. NACK with
+        `requeue` is a failed attempt, after which the retry policy decides; REJECT, and NACK without `requeue`, ask
+        for no other. `failure` says more about either.
         """
-        pairs = _pairs(outcome, ranges)
+        pairs = pairs_of(outcome, ranges)
         holder = self._consumers.find(session, consumer)
         pieces: list[tuple[int, int, int]] = []
         asked = 0
@@ -193,18 +235,54 @@ class QueueState:
         count = sum(last - first + 1 for first, last, _ in pieces)
         if holder is not None and count:
             self._consumers.regain(holder, count)
-        if outcome == Outcome.NACK and requeue:
-            return Settlement([], self._requeue(pieces), [], asked - count)
-        rejected: list[Slice] = []
-        if outcome == Outcome.ACK:
-            self._contents.counters.acked += count
-        else:
-            self._contents.counters.rejected += count
-            rejected = queue_view.slices(self._backlog, pieces)
+        if outcome == Outcome.RELEASE:
+            return Settlement([], asked - count, Fate(self._put_back(pieces), [], [], []))
+        if outcome != Outcome.ACK:
+            is_final = outcome == Outcome.REJECT or not requeue
+            how = "reject" if is_final else "nack"
+            said = Failure(0, how) if failure is None else failure._replace(how=how)
+            if holder is not None:
+                said = said._replace(consumer=holder.client_name)
+            self._contents.expiries.returned()
+            return Settlement([], asked - count, self._fail(pieces, said, is_final=is_final))
+        self._contents.counters.acked += count
         settled = merged([(first, last) for first, last, _ in pieces])
+        gone = self._contents.gone if self._contents.histories else self._backlog.settle
         for first, last in settled:
-            self._backlog.settle(first, last)
-        return Settlement(settled, [], rejected, asked - count)
+            gone(first, last)
+        return Settlement(settled, asked - count)
+
+    # ---- time, and the way out ----
+
+    def next_ms(self) -> int | None:
+        """When `pass_time` is due, at the latest."""
+        return self._bounds.next_ms()
+
+    def pass_time(self, now_ms: int, chance: float) -> list[tuple[Kind, Fate]]:
+        """What waited is in its place again; what became too old, or was held too long, is taken out.
+
+        Each fate comes with the kind of record for what is gone by it.
+        """
+        fates = self._bounds.pass_time(now_ms, chance)
+        for kind, fate in fates:
+            self._gone(kind, fate.gone)
+        return fates
+
+    def left(self, intent: Intent[Leave]) -> None:
+        """The dead letters have these messages."""
+        first, last, _ = intent.item
+        self._contents.leaving.take(first, last)
+        self._contents.gone(first, last)
+        self._contents.counters.dead_lettered += last - first + 1
+
+    def leaving_slice(self, leave: Leave) -> Slice:
+        """The bytes that an intent moves."""
+        (piece,) = queue_view.slices(self._backlog, [(leave.first, leave.last, max(1, leave.death.attempt))])
+        return piece
+
+    def look_after(self, first_offset: int, last_offset: int) -> tuple[int, int]:
+        """How many of these are still here, and how many of them have failed at least once."""
+        return queue_view.look_after(self._contents, self._consumers, first_offset, last_offset)
 
     # ---- looking and cleaning ----
 
@@ -213,25 +291,17 @@ class QueueState:
         return queue_view.first_messages(self._contents, self._consumers, count)
 
     def purge(self) -> list[tuple[int, int]]:
-        """Remove all that is ready; what consumers hold stays. Returns the ranges."""
-        purged = merged([(first, last) for first, last, _ in self._ready])
+        """Remove all that is ready or waits; what consumers hold or is leaving stays. Returns the ranges."""
+        pieces = sorted([*self._ready, *self._contents.waiting.clear()])
+        purged = merged([(first, last) for first, last, _ in pieces])
         self._ready.clear()
         for first, last in purged:
-            self._backlog.settle(first, last)
+            self._contents.gone(first, last)
         return purged
 
     def prepare_delete(self, if_unused: bool, if_empty: bool) -> int:
         """Refuse work from now on. Returns how many messages there are. Raises PreconditionFailed."""
-        if if_unused and len(self._consumers):
-            raise PreconditionFailed(
-                f"queue {self._spec.name!r} has {len(self._consumers)} consumers; "
-                "close them, or delete it without if_unused"
-            )
-        if if_empty and self._backlog.live:
-            raise PreconditionFailed(
-                f"queue {self._spec.name!r} holds {self._backlog.live} messages; "
-                "purge it, or delete it without if_empty"
-            )
+        queue_view.refuse_in_use(self._spec, self._contents, self._consumers, if_unused, if_empty)
         self._is_closing = True
         return self._backlog.live
 
@@ -251,43 +321,6 @@ class QueueState:
     def consumers(self) -> list[ConsumerInfo]:
         """Every consumer, oldest first."""
         return queue_view.consumer_infos(self._spec.name, self._consumers)
-
-    # ---- the journal and the memory ----
-
-    @property
-    def bytes_in_memory(self) -> int:
-        """Bytes of the batches that are in memory."""
-        return self._backlog.bytes_in_memory
-
-    def mark(self) -> Mark:
-        """What the head of a new journal segment must say."""
-        return self._contents.mark()
-
-    def placed(self, first_offset: int, position: int) -> None:
-        """The journal holds this batch at `position`, for the first time or moved. It may be gone by now."""
-        entry = self._backlog.get(first_offset)
-        if entry is not None:
-            self._backlog.place(entry, position)
-
-    def lowest_position(self) -> int | None:
-        """The lowest journal position still needed; None when no living message is in the journal."""
-        return self._backlog.lowest_position()
-
-    def entries_below(self, position: int) -> list[StoredBatch]:
-        """Living batches that pin the journal below `position`: write them as MOVED, then say `placed`."""
-        return self._backlog.placed_below(position)
-
-    def live_ranges(self, entry: StoredBatch) -> list[int]:
-        """What lives of a batch, for its MOVED record: flat, first, last, times delivered, …"""
-        return queue_view.live_ranges(self._contents, self._consumers, entry)
-
-    def shed(self, limit_bytes: int) -> None:
-        """Drop bytes that the journal can give back, furthest from delivery first, down to `limit_bytes`."""
-        self._backlog.shed(limit_bytes)
-
-    def restore(self, entry: StoredBatch, batch: Batch, raw: Bytes) -> None:
-        """The journal gave back what `shed` had dropped."""
-        self._backlog.restore(entry, batch, raw)
 
     # ---- inside ----
 
@@ -312,16 +345,24 @@ class QueueState:
         start = first - entry.first_offset
         return Delivery(consumer.session, consumer.consumer, first, count, times + 1, entry, start, auto_ack)
 
-    def _requeue(self, pieces: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:
-        requeued: list[tuple[int, int]] = []
+    def _put_back(self, pieces: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:
+        """Nobody handled these: they are ready again, in their place."""
+        self._contents.expiries.returned()
+        put_back: list[tuple[int, int]] = []
         for first, last, times in pieces:
             self._ready.put(first, last, times)
-            requeued.append((first, last))
-        return merged(requeued)
+            put_back.append((first, last))
+        return merged(sorted(put_back))
 
-    def has_seen(self, batch: Batch) -> bool:
-        """All of this batch was stored before: its publisher sent it again because no receipt had reached it."""
-        return self._contents.streams.last(batch.stream) >= batch.first_seq + batch.count - 1
+    def _fail(self, pieces: Iterable[tuple[int, int, int]], failure: Failure, *, is_final: bool) -> Fate:
+        fate = self._failures.failed(pieces, failure, is_final=is_final)
+        if is_final:
+            self._contents.counters.rejected += sum(intent.count for intent in fate.leaving)
+        self._gone(Kind.REJECTED, fate.gone)
+        return fate
+
+    def _gone(self, kind: Kind, ranges: list[tuple[int, int]]) -> None:
+        self._contents.count_gone({Kind.EXPIRED: "expired", Kind.DROPPED: "dropped"}.get(kind, "rejected"), ranges)
 
     def _refuse_when_closing(self) -> None:
         if self._is_closing:
@@ -330,16 +371,3 @@ class QueueState:
     def _refuse_stranger(self, client_id: int) -> None:
         if self._spec.exclusive and client_id != self._spec.owner:
             raise ResourceLocked(f"queue {self._spec.name!r} is exclusive to the client that declared it")
-
-
-def _pairs(outcome: int, ranges: list[int]) -> list[tuple[int, int]]:
-    """Flat ranges as pairs. Raises InvalidArgument for what is no outcome or no range."""
-    if outcome not in (Outcome.ACK, Outcome.NACK, Outcome.REJECT):
-        raise InvalidArgument(f"{outcome} is no way to settle: 0 is ack, 1 nack, 2 reject")
-    if len(ranges) % 2:
-        raise InvalidArgument(f"{len(ranges)} numbers are not pairs of a first and a last offset")
-    pairs = list(zip(ranges[::2], ranges[1::2], strict=True))
-    for first, last in pairs:
-        if not 1 <= first <= last:
-            raise InvalidArgument(f"offsets {first} to {last} are no range")
-    return pairs

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from posthouse.actors.queue_backlog import Backlog
 from posthouse.actors.queue_consumers import Consumers
 from posthouse.actors.queue_contents import QueueContents
-from posthouse.actors.queue_effects import Slice
-from posthouse.actors.stored_batch import StoredBatch
+from posthouse.actors.stored_batch import Slice, StoredBatch
+from posthouse.transport.errors import PreconditionFailed
 from posthouse.transport.messages import ConsumerInfo, QueueInfo, QueueSpec
 
 
@@ -22,7 +22,7 @@ def queue_info(spec: QueueSpec, contents: QueueContents, consumers: Consumers) -
     return QueueInfo(
         name=spec.name,
         ready=contents.ready.count,
-        unacked=backlog.live - contents.ready.count,
+        unacked=backlog.live - contents.ready.count - len(contents.waiting) - contents.leaving.count,
         consumers=len(consumers),
         bytes=backlog.body_bytes,
         durable=spec.durable,
@@ -35,6 +35,11 @@ def queue_info(spec: QueueSpec, contents: QueueContents, consumers: Consumers) -
         acked=counters.acked,
         rejected=counters.rejected,
         duplicates=counters.duplicates,
+        waiting=len(contents.waiting),
+        leaving=contents.leaving.count,
+        dead_lettered=counters.dead_lettered,
+        expired=counters.expired,
+        dropped=counters.dropped,
     )
 
 
@@ -55,12 +60,17 @@ def consumer_infos(queue: str, consumers: Consumers) -> list[ConsumerInfo]:
 
 
 def first_messages(contents: QueueContents, consumers: Consumers, count: int) -> list[Slice]:
-    """The lowest `count` messages, ready or unacked. Of what is ready, the attempt is the one to come."""
+    """The lowest `count` messages, wherever they are. Of what nobody holds, the attempt is the one to come."""
     pieces: list[tuple[int, int, int]] = []
     left = count
     ready = ((first, last, times + 1) for first, last, times in contents.ready)
+    waiting = ((first, last, times + 1) for first, last, (times, _) in contents.waiting.ranges)
+    leaving = (
+        (intent.item.first, intent.item.last, max(1, intent.item.death.attempt))
+        for intent in sorted(contents.outbox.intents(), key=lambda intent: intent.item.first)
+    )
     unacked = (holder.unacked for holder in consumers.holders())
-    for first, end, attempt in heapq.merge(ready, *unacked):
+    for first, end, attempt in heapq.merge(ready, waiting, leaving, *unacked):
         if left <= 0:
             break
         last = min(end, first + left - 1)
@@ -86,6 +96,38 @@ def live_ranges(contents: QueueContents, consumers: Consumers, entry: StoredBatc
     """What lives of a batch, for its MOVED record: flat, first, last, times delivered, …"""
     first, last = entry.first_offset, entry.last_offset
     pieces = contents.ready.pieces(first, last)
+    pieces += [(low, high, times) for low, high, (times, _) in contents.waiting.ranges.pieces(first, last)]
+    for low, high, first_seq in contents.leaving.pieces(first, last):
+        intent = contents.outbox.get(first_seq)
+        assert intent is not None
+        pieces.append((low, high, intent.item.death.attempt))
     for holder in consumers.holders():
         pieces += holder.unacked.pieces(first, last)
     return [number for piece in sorted(pieces) for number in piece]
+
+
+def look_after(contents: QueueContents, consumers: Consumers, first: int, last: int) -> tuple[int, int]:
+    """How many of these offsets are still here, and how many of them have failed at least once."""
+    alive = contents.ready.pieces(first, last)
+    alive += [(low, high, times) for low, high, (times, _) in contents.waiting.ranges.pieces(first, last)]
+    alive += contents.leaving.pieces(first, last)
+    for holder in consumers.holders():
+        alive += holder.unacked.pieces(first, last)
+    failed = 0
+    for low, high, _ in alive:
+        failed += sum(end - start + 1 for start, end, history in contents.histories.pieces(low, high) if history)
+    return sum(high - low + 1 for low, high, _ in alive), failed
+
+
+def refuse_in_use(
+    spec: QueueSpec, contents: QueueContents, consumers: Consumers, if_unused: bool, if_empty: bool
+) -> None:
+    """Raises PreconditionFailed for a queue that is in use, or not empty, where that was asked."""
+    if if_unused and len(consumers):
+        raise PreconditionFailed(
+            f"queue {spec.name!r} has {len(consumers)} consumers; close them, or delete it without if_unused"
+        )
+    if if_empty and contents.backlog.live:
+        raise PreconditionFailed(
+            f"queue {spec.name!r} holds {contents.backlog.live} messages; purge it, or delete it without if_empty"
+        )

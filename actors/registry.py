@@ -52,10 +52,13 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
-from posthouse.transport.names import actor_of_exchange, actor_of_queue
+from posthouse.transport.names import DEAD_LETTER, actor_of_exchange, actor_of_queue
 
 KIND_CHANGE: Final = 1
 KIND_BOOT: Final = 2
+
+STANDING_ACTORS: Final = (DEAD_LETTER,)
+"""Always there, whatever is declared; the directory knows them for whoever asks."""
 
 OWNER_GRACE_MS: Final = 2_000
 """An exclusive queue outlives its client's connection by this much, so that a reconnect does not destroy it."""
@@ -101,6 +104,9 @@ class RegistryActor:
         if last_boot != self._boot:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()
+        for actor in STANDING_ACTORS:
+            self._context.tell_supervisor(control.Watch(actor))
+            self.directory.where(actor)
         for name in self.topology.exchanges:
             self._start_exchange(name)
         for spec in self.topology.queues.values():

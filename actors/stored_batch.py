@@ -6,7 +6,7 @@ encoded again: a whole batch is delivered and journaled as it came.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias, final
+from typing import Final, NamedTuple, TypeAlias, final
 
 import msgspec
 
@@ -53,3 +53,14 @@ def stored(first_offset: int, batch: Batch, raw: Bytes) -> StoredBatch:
     last_offset = first_offset + count - 1
     kept = batch if count > 1 else None
     return StoredBatch(first_offset, last_offset, count, kept, raw, len(raw), body_bytes, count, body_bytes)
+
+
+@final
+class Slice(NamedTuple):
+    """Messages `start` up to `stop` of `entry`, all at the same attempt."""
+
+    first_offset: int
+    attempt: int
+    entry: StoredBatch
+    start: int
+    stop: int

@@ -19,6 +19,7 @@ from posthouse.actors.binding_table import KINDS, BindingId, identity_of
 from posthouse.actors.declaration import (
     DEFAULT_EXCHANGE,
     check_exchange,
+    check_queue,
     refuse_default,
     refuse_locked,
     refuse_other_properties,
@@ -97,6 +98,7 @@ class Topology:
         another client, PreconditionFailed when it exists with other properties.
         """
         check_name("queue", spec.name)
+        check_queue(spec)
         existing = self._queues.get(spec.name)
         if existing is not None:
             refuse_locked(existing, spec.owner)

@@ -14,20 +14,24 @@ line.
 from posthouse import aio, errors
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
+from posthouse.dead_letter_requests import DeadLetter
 from posthouse.errors import PosthouseError
 from posthouse.message import Message
 from posthouse.publisher import Publisher
 from posthouse.receipt import PublishReceipt
+from posthouse.retry import Retry
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Broker",
     "Consumer",
+    "DeadLetter",
     "Message",
     "PosthouseError",
     "PublishReceipt",
     "Publisher",
+    "Retry",
     "aio",
     "connect",
     "errors",

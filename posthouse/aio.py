@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 from posthouse import requests
 from posthouse.address import Address, parse_address
 from posthouse.aio_consumer import Consumer
+from posthouse.aio_dead_letters import DeadLetters
 from posthouse.aio_message import Message, Settling
 from posthouse.aio_publisher import Publisher
 from posthouse.aio_wire import Wire
@@ -101,6 +102,7 @@ class Broker:
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
         self._is_closing = False
+        self.dead_letters = DeadLetters(self._ask, self._pause)
 
     # ---- topology ----
 
@@ -344,6 +346,9 @@ class Broker:
         if not await self._wire.wait_until(is_done, deadline or self._wire.now() + limit_s):
             raise self._wire.pump.overdue(limit_s, was_connected)
 
+    async def _pause(self, duration_s: float) -> None:
+        await self._wire.wait_until(lambda: False, self._wire.now() + duration_s)
+
     def _limit_s(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
 
@@ -373,7 +378,7 @@ class Broker:
     def _give_back(self, getter: Subscription, request: Request[int | None], call: Call, *, is_ours: bool) -> None:
         found = None if call.error is not None else _take(getter, request.answer(call))
         if found is not None and is_ours:
-            found.nack(requeue=True)
+            getter.give_back(found)
             self._wire.wake()
 
 

@@ -110,14 +110,19 @@ class Message(msgspec.Struct, gc=False, eq=False):
         self.received.ack()
         await settling.noted()
 
-    async def nack(self, requeue: bool = True) -> None:
-        """Not done: with `requeue` it returns to its place in the queue, otherwise as `reject`."""
+    async def nack(
+        self, requeue: bool = True, retry_after_s: float | None = None, *, error: BaseException | None = None
+    ) -> None:
+        """Not done: with `requeue` the queue's retry policy decides when it comes back, otherwise as `reject`.
+
+        `retry_after_s` says it instead of the policy, and `error` says why; it is kept with the message.
+        """
         settling = self._check_settling()
-        self.received.nack(requeue)
+        self.received.nack(requeue, retry_after_s, error=error)
         await settling.noted()
 
     async def reject(self, reason: str = "", *, error: BaseException | None = None) -> None:
-        """Never again: the queue lets go of the message. `reason` and `error` say why, for whoever looks."""
+        """Never again: the message goes to the dead letters. `reason` and `error` say why, for whoever looks."""
         settling = self._check_settling()
         self.received.reject(reason, error=error)
         await settling.noted()

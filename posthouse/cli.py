@@ -20,6 +20,7 @@ import posthouse
 from posthouse import (
     cli_broker,
     cli_consume,
+    cli_dead_letters,
     cli_explain,
     cli_health,
     cli_journal,
@@ -86,6 +87,12 @@ journal.command("dump")(cli_journal.dump)
 journal.command("verify")(cli_journal.verify)
 journal.command("salvage")(cli_journal.salvage)
 
+dlq = typer.Typer(no_args_is_help=True)
+dlq.command("list")(cli_dead_letters.list_letters)
+dlq.command("show")(cli_dead_letters.show)
+dlq.command("redrive")(cli_dead_letters.redrive)
+dlq.command("purge")(cli_dead_letters.purge)
+
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
 app.command("demo", rich_help_panel=_BROKER)(cli_broker.demo)
@@ -101,6 +108,13 @@ app.command("consume", rich_help_panel=_MESSAGES)(cli_consume.consume)
 app.command("get", rich_help_panel=_MESSAGES)(cli_consume.get)
 app.command("peek", rich_help_panel=_MESSAGES)(cli_consume.peek)
 app.command("purge", rich_help_panel=_MESSAGES)(cli_topology.purge)
+
+app.add_typer(
+    dlq,
+    name="dlq",
+    rich_help_panel=_MESSAGES,
+    help="What could not be handled: list, show, redrive, purge.",
+)
 
 app.add_typer(declare, name="declare", rich_help_panel=_TOPOLOGY, help="Make an exchange or a queue.")
 app.add_typer(delete, name="delete", rich_help_panel=_TOPOLOGY, help="Delete an exchange or a queue.")

@@ -137,7 +137,7 @@ def get(broker: Broker, queue: Queue, no_ack: NoAck = False, as_json: AsJson = F
         print_body(message.body)
     sys.stdout.flush()
     if no_ack:
-        message.nack(requeue=True)
+        message.nack(retry_after_s=0.0)
     else:
         message.ack()
 

@@ -13,7 +13,7 @@ import typer
 
 from posthouse.cli_connection import with_broker
 from posthouse.cli_output import count, name_of, printable, say
-from posthouse.cli_values import HEADER_HELP, parse_headers
+from posthouse.cli_values import HEADER_HELP, parse_duration_s, parse_headers, parse_retry
 from posthouse.client import Broker
 
 
@@ -32,6 +32,21 @@ class Unrouted(StrEnum):
     RETURN = "return"
     DROP = "drop"
     ALTERNATE = "alternate"
+
+
+class DeadLetterPolicy(StrEnum):
+    """Where a queue's messages go that cannot be handled."""
+
+    STORE = "store"
+    OFF = "off"
+
+
+class Overflow(StrEnum):
+    """What a queue does with what is too much."""
+
+    DROP_HEAD = "drop-head"
+    REJECT_PUBLISH = "reject-publish"
+    DEAD_LETTER = "dead-letter"
 
 
 class Match(StrEnum):
@@ -119,13 +134,48 @@ def declare_queue(
     single_active_consumer: Annotated[
         bool, typer.Option("--single-active-consumer", help="Only the oldest consumer gets messages.")
     ] = False,
+    retry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POLICY",
+            help="off, or parts as in attempts=5,first=1s,factor=2,max=10m,kind=exponential,jitter=yes (the default).",
+            show_default=False,
+        ),
+    ] = None,
+    dead_letter: Annotated[
+        DeadLetterPolicy | None,
+        typer.Option(metavar="POLICY", help="store (default) or off: what dies is gone.", show_default=False),
+    ] = None,
+    ack_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="S", parser=parse_duration_s, help="Take back what is held longer: 30s, 15m."),
+    ] = None,
+    ttl: Annotated[
+        float | None, typer.Option(metavar="S", parser=parse_duration_s, help="Messages expire after: 30s, 2h.")
+    ] = None,
+    max_length: Annotated[int | None, typer.Option(metavar="N", help="Messages in the queue at most.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(metavar="N", help="Bytes of bodies in the queue at most.")] = None,
+    overflow: Annotated[
+        Overflow | None,
+        typer.Option(metavar="POLICY", help="drop-head (default), reject-publish or dead-letter.", show_default=False),
+    ] = None,
 ) -> None:
     """Declare a queue, or check that it is there as described.
 
     Example:  posthouse declare queue ewr
     """
+    given: dict[str, Any] = {
+        "retry": None if retry is None else parse_retry(retry),
+        "dead_letter": None if dead_letter is None else dead_letter.value,
+        "ack_timeout_s": ack_timeout,
+        "ttl_s": ttl,
+        "max_length": max_length,
+        "max_bytes": max_bytes,
+        "overflow": None if overflow is None else overflow.value,
+    }
+    policies = {policy: value for policy, value in given.items() if value is not None}
     info = broker.declare_queue(
-        name, durable=not transient, auto_delete=auto_delete, single_active_consumer=single_active_consumer
+        name, durable=not transient, auto_delete=auto_delete, single_active_consumer=single_active_consumer, **policies
     )
     say(f"declared queue {printable(info.name)}")
 

@@ -11,6 +11,9 @@ from typing import Any, Final
 
 import typer
 
+from posthouse.retry import Retry
+from posthouse.transport.errors import InvalidArgument
+
 HEADER_HELP: Final = "NAME=TEXT, or NAME:=JSON for a number, true, false, null, a list or a map. May be repeated."
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
@@ -49,6 +52,35 @@ def _parse_header(item: str) -> tuple[str, Any]:
             f"the value of {name!r} is not JSON ({error}); write {name}={value} if it is meant as text",
             param_hint="--header",
         ) from None
+
+
+def parse_retry(text: str) -> Retry:
+    """A retry policy of "off", or of parts as in "attempts=5,first=1s,factor=2,max=10m,kind=fixed,jitter=no"."""
+    if text.strip() == "off":
+        return Retry(kind="off")
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name == "attempts" and value.isdecimal():
+            given["max_attempts"] = int(value)
+        elif name in ("first", "max") and value:
+            given[f"{name}_delay_s"] = parse_duration_s(value)
+        elif name == "factor" and re.fullmatch(r"\d+(\.\d*)?", value):
+            given["factor"] = float(value)
+        elif name == "jitter" and value in ("yes", "no"):
+            given["jitter"] = value == "yes"
+        elif name == "kind" and value:
+            given["kind"] = value
+        else:
+            raise typer.BadParameter(
+                f"{part.strip()!r} is no part of a retry policy; write off, or parts as in "
+                "attempts=5,first=1s,factor=2,max=10m,kind=exponential,jitter=yes",
+                param_hint="--retry",
+            )
+    try:
+        return Retry(**given)
+    except InvalidArgument as error:
+        raise typer.BadParameter(str(error), param_hint="--retry") from None
 
 
 def parse_duration_s(text: str | float) -> float:

@@ -18,6 +18,7 @@ from posthouse.address import parse_address
 from posthouse.arguments import check_seconds
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
+from posthouse.dead_letters import DeadLetters
 from posthouse.message import Message
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
 from posthouse.receipt import PublishReceipt
@@ -62,6 +63,7 @@ class Broker:
         self._session = pump.session
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
+        self.dead_letters = DeadLetters(self._ask, self._pause)
 
     # ---- topology ----
 
@@ -105,6 +107,8 @@ class Broker:
     ) -> QueueInfo:
         """Make a queue, or check that it is as described; the broker chooses a name for "".
 
+        Policies: retry (a `Retry`; five attempts by default), dead_letter ("store", "off"), ttl_s, ack_timeout_s,
+        max_length, max_bytes, overflow ("drop-head", "reject-publish", "dead-letter").
         Raises PreconditionFailed naming what differs, ResourceLocked for somebody else's exclusive queue.
         """
         made = self._ask(
@@ -285,6 +289,10 @@ class Broker:
             check_name("exchange", exchange, may_be_empty=True)
             stream = self._streams[exchange] = self._session.stream(exchange)
         return stream
+
+    def _pause(self, duration_s: float) -> None:
+        with self._pump.lock:
+            self._pump.wait_until(lambda: False, time.monotonic() + duration_s)
 
     def _ask(self, request: Request[Answer]) -> Answer:
         with self._pump.lock:

@@ -35,6 +35,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Bodies beyond this, per queue, are kept in the journal only."""
     disk_free_bytes_min: int = 64 * 1024 * 1024
     """With less than this left on the data directory's disk, durable messages are refused; delivery goes on."""
+    dead_letters_max: int = 500_000
+    """Messages in the dead-letter store; with so many, what dies stays in its queue."""
+    dead_letter_bytes_max: int = 4 * 1024 * 1024 * 1024
+    """The same in bytes of bodies."""
     segment_bytes_max: int = 64 * 1024 * 1024
     log: str = "auto"
     """`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."""
@@ -90,6 +94,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidArgument(f"body_bytes_max is {self.body_bytes_max}; it is 1 KiB to 512 MiB")
         if not 64 * 1024 <= self.segment_bytes_max <= 1024 * 1024 * 1024:
             raise InvalidArgument(f"segment_bytes_max is {self.segment_bytes_max}; it is 64 KiB to 1 GiB")
+        if self.dead_letters_max < 1:
+            raise InvalidArgument(f"dead_letters_max is {self.dead_letters_max}; it is at least 1")
+        if self.dead_letter_bytes_max < 1024:
+            raise InvalidArgument(f"dead_letter_bytes_max is {self.dead_letter_bytes_max}; it is at least 1 KiB")
         if self.queue_memory_bytes_max < 1024 * 1024:
             raise InvalidArgument(f"queue_memory_bytes_max is {self.queue_memory_bytes_max}; it is at least 1 MiB")
 

@@ -199,7 +199,8 @@ def _declare(broker: posthouse.Broker) -> None:
         # Most flights interest no queue of `notices`: that is no mistake of the publisher.
         broker.declare_exchange(name, kind, unrouted="drop")
     for feed in FEEDS:
-        broker.declare_queue(feed.queue)
+        # The demo kills consumers as it goes; what they held is to come back however often that happens.
+        broker.declare_queue(feed.queue, retry=posthouse.Retry(kind="off"))
         for rule in feed.rules:
             broker.bind(feed.exchange, feed.queue, rule.key, arguments=rule.arguments)
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, final
 
 import msgspec
 
+from posthouse.failure import Failure, failure_of, retry_delay_ms
 from posthouse.transport.batch import headers_of, lengths_of, properties_of
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages import Batch, Outcome
@@ -19,7 +20,9 @@ from posthouse.transport.messages import Batch, Outcome
 class Settler(Protocol):
     """Who takes the word that a message is settled."""
 
-    def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
+    def settle(
+        self, message: Message, outcome: Outcome, requeue: bool, reason: str, failure: Failure | None = None
+    ) -> None:
         """Send it, now or with the next ones."""
 
 
@@ -133,19 +136,24 @@ class Message(msgspec.Struct, gc=False, eq=False):
         """Done: the queue forgets the message."""
         self._settle(Outcome.ACK, False, "")
 
-    def nack(self, requeue: bool = True) -> None:
-        """Not done: with `requeue` it returns to its place in the queue, otherwise as `reject`."""
-        self._settle(Outcome.NACK, requeue, "")
+    def nack(
+        self, requeue: bool = True, retry_after_s: float | None = None, *, error: BaseException | None = None
+    ) -> None:
+        """Not done: with `requeue` the queue's retry policy decides when it comes back, otherwise as `reject`.
+
+        `retry_after_s` says it instead of the policy, and `error` says why; it is kept with the message.
+        """
+        retry_after_ms = None if retry_after_s is None else retry_delay_ms(retry_after_s)
+        self._settle(Outcome.NACK, requeue, "", failure_of(error, retry_after_ms))
 
     def reject(self, reason: str = "", *, error: BaseException | None = None) -> None:
-        """Never again: the queue lets go of the message. `reason` and `error` say why, for whoever looks."""
-        text = reason if error is None else f"{reason}: {error!r}" if reason else repr(error)
-        self._settle(Outcome.REJECT, False, text)
+        """Never again: the message goes to the dead letters. `reason` and `error` say why, for whoever looks."""
+        self._settle(Outcome.REJECT, False, reason, failure_of(error))
 
-    def _settle(self, outcome: Outcome, requeue: bool, reason: str) -> None:
+    def _settle(self, outcome: Outcome, requeue: bool, reason: str, failure: Failure | None = None) -> None:
         if self._settler is None:
             raise InvalidArgument("this message was only looked at, or is settled already; there is nothing to settle")
-        self._settler.settle(self, outcome, requeue, reason)
+        self._settler.settle(self, outcome, requeue, reason, failure)
         self._settler = None
 
     @property

@@ -9,6 +9,7 @@ from typing import Any, Final, Self, final
 import msgspec
 
 from posthouse.arguments import check_count
+from posthouse.queue_policies import check_lifetime_ms
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
@@ -24,7 +25,7 @@ WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 """What a publisher keeps unconfirmed at most, whatever its window of messages."""
 
 _OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority")
-_NOT_YET: Final = ("delay_s", "deliver_at", "schedule_key", "ttl_s", "priority")
+_NOT_YET: Final = ("delay_s", "deliver_at", "schedule_key", "priority")
 _PROPERTY_NAMES: Final = ("message_id", "correlation_id")
 
 
@@ -68,6 +69,7 @@ def make_options(given: dict[str, Any]) -> Options | None:
         durability=DURABILITIES[level],
         content_type=texts["content_type"],
         reply_to=texts["reply_to"],
+        ttl_ms=None if given.get("ttl_s") is None else check_lifetime_ms("ttl_s", given["ttl_s"]),
         dedup_id=texts["dedup_id"],
     )
     return None if options == Options() else options

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 import msgspec
 
 from posthouse.arguments import check_count
 from posthouse.message import Message, Slice
+from posthouse.queue_policies import queue_policies
 from posthouse.session import REGISTRY, Call, result_of
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
@@ -29,16 +30,6 @@ from posthouse.transport.messages import (
     QueueSpec,
 )
 from posthouse.transport.names import actor_of_queue, check_headers, check_name, check_routing_key
-
-POLICIES_TO_COME: Final[dict[str, Any]] = {
-    "retry": None,
-    "ttl_s": None,
-    "max_length": None,
-    "max_bytes": None,
-    "overflow": "drop-head",
-    "priority": False,
-}
-"""Policies of later versions with their defaults, which are accepted; anything else is refused, never ignored."""
 
 Answer = TypeVar("Answer")
 
@@ -107,11 +98,6 @@ def declare_queue(
     single_active_consumer: bool,
 ) -> Request[str]:
     """Answered with the queue's name, which the broker chooses for ""."""
-    for policy, value in policies.items():
-        if policy not in POLICIES_TO_COME:
-            raise InvalidArgument(f"declare_queue has no argument {policy!r}")
-        if value not in (None, False, POLICIES_TO_COME[policy]):
-            raise InvalidArgument(f"{policy} is not in this version of posthouse")
     if name != "":
         check_name("queue", name)
     spec = QueueSpec(
@@ -120,6 +106,7 @@ def declare_queue(
         exclusive=exclusive,
         auto_delete=auto_delete,
         single_active_consumer=single_active_consumer,
+        **queue_policies(policies),
     )
     return Request(REGISTRY, lambda number: messages.DeclareQueue(number, spec), str)
 

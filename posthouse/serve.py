@@ -23,6 +23,8 @@ from posthouse import broker_file
 from posthouse.actors.actor import Actor, Context
 from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
+from posthouse.actors.dead_letter import DeadLetterActor
+from posthouse.actors.dead_letter_store import StoreLimits
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.loop import Loop, wall_ms
@@ -41,6 +43,7 @@ from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
 from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked
 from posthouse.transport.messages import QueueSpec
+from posthouse.transport.names import DEAD_LETTER
 from posthouse.transport.sockets import Sockets
 
 JOURNAL_LOCK_WAIT_S: Final = 5.0
@@ -96,11 +99,25 @@ class Broker:
             FEW,
             (
                 ChildSpec("registry", "registry", self._run_registry),
+                GroupSpec("core", Strategy.ONE_FOR_ONE, MANY, (self._dead_letter(),), quarantines=True),
                 GroupSpec("queues", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_queue, quarantines=True),
                 GroupSpec("exchanges", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_exchange, quarantines=True),
                 GroupSpec("edge", Strategy.ONE_FOR_ONE, MANY, edge, quarantines=True),
             ),
         )
+
+    def _dead_letter(self) -> ChildSpec:
+        limits = StoreLimits(
+            messages_max=self._config.dead_letters_max,
+            bytes_max=self._config.dead_letter_bytes_max,
+            disk_free_bytes_min=self._config.disk_free_bytes_min,
+        )
+
+        def make(context: Context) -> Actor:
+            return DeadLetterActor(context, limits)
+
+        journal = self._directory.journal_directory(DEAD_LETTER)
+        return ChildSpec(DEAD_LETTER, DEAD_LETTER, lambda life: self._run_cell(life, make, journal))
 
     def _make_queue(self, kind: str, actor_id: str, arguments: bytes) -> ChildSpec:
         spec = msgspec.msgpack.decode(arguments, type=QueueSpec)

@@ -8,14 +8,27 @@ messages from the old session are dropped (the queue has taken those messages ba
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
+from posthouse.failure import Failure
 from posthouse.message import Message, Slice
 from posthouse.transport import messages
 from posthouse.transport.errors import PosthouseError
 from posthouse.transport.messages import Batch, Consume, Deliver, Outcome, Settle
 
 SETTLE_RANGES_MAX: Final = 1_000
+
+
+class _How(NamedTuple):
+    """What messages that were settled alike have in common."""
+
+    outcome: Outcome
+    requeue: bool = False
+    reason: str = ""
+    failure: Failure | None = None
+
+
+_ACK: Final = _How(Outcome.ACK)
 
 
 @final
@@ -35,7 +48,7 @@ class Subscription:
         # other takes from the front, and a deque does either in one step. A range that both hands hold would not.
         self._acked: deque[int] = deque()
         self._acked_ranges: deque[tuple[int, int]] = deque()
-        self._others: deque[tuple[int, Outcome, bool, str]] = deque()
+        self._others: deque[tuple[int, _How]] = deque()
 
     @property
     def has_settlements(self) -> bool:
@@ -70,17 +83,23 @@ class Subscription:
             if message.offset == offset:
                 return message
             if not self.auto_ack:
-                message.nack()
+                self.give_back(message)
         return None
 
-    def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
+    def give_back(self, message: Message) -> None:
+        """Nobody has seen this message: it returns to its place, and no attempt has failed."""
+        self.settle(message, Outcome.RELEASE, True, "")
+
+    def settle(
+        self, message: Message, outcome: Outcome, requeue: bool, reason: str, failure: Failure | None = None
+    ) -> None:
         """Note a settlement; `take_settlements` gathers them. From any thread."""
         if message.epoch != self.epoch:
             return
         if outcome is Outcome.ACK:
             self._acked.append(message.offset)
         else:
-            self._others.append((message.offset, outcome, requeue, reason))
+            self._others.append((message.offset, _How(outcome, requeue, reason, failure)))
 
     def ack_all(self, taken: list[Message]) -> None:
         """Ack many messages. Those that follow one another, as they mostly do, cost next to nothing."""
@@ -93,19 +112,19 @@ class Subscription:
 
     def take_settlements(self) -> list[Settle]:
         """What to tell the queue, as ranges, and forget it."""
-        settles = self._settles(Outcome.ACK, False, "", [self._acked.popleft() for _ in range(len(self._acked))])
+        settles = self._settles(_ACK, [self._acked.popleft() for _ in range(len(self._acked))])
         if self._acked_ranges:
             ranges = [self._acked_ranges.popleft() for _ in range(len(self._acked_ranges))]
-            settles += self._in_parts(Outcome.ACK, False, "", [offset for pair in ranges for offset in pair])
-        gathered: dict[tuple[Outcome, bool, str], list[int]] = {}
+            settles += self._in_parts(_ACK, [offset for pair in ranges for offset in pair])
+        gathered: dict[_How, list[int]] = {}
         for _ in range(len(self._others)):
-            offset, *how = self._others.popleft()
-            gathered.setdefault(tuple(how), []).append(offset)  # type: ignore[arg-type]
-        for (outcome, requeue, reason), offsets in gathered.items():
-            settles += self._settles(outcome, requeue, reason, offsets)
+            offset, how = self._others.popleft()
+            gathered.setdefault(how, []).append(offset)
+        for how, offsets in gathered.items():
+            settles += self._settles(how, offsets)
         return settles
 
-    def _settles(self, outcome: Outcome, requeue: bool, reason: str, offsets: list[int]) -> list[Settle]:
+    def _settles(self, how: _How, offsets: list[int]) -> list[Settle]:
         ranges: list[int] = []
         last = -1
         for offset in offsets:
@@ -114,12 +133,15 @@ class Subscription:
             else:
                 ranges += (offset, offset)
             last = offset
-        return self._in_parts(outcome, requeue, reason, ranges)
+        return self._in_parts(how, ranges)
 
-    def _in_parts(self, outcome: Outcome, requeue: bool, reason: str, ranges: list[int]) -> list[Settle]:
+    def _in_parts(self, how: _How, ranges: list[int]) -> list[Settle]:
+        outcome, requeue, reason, failure = how
+        after = None if failure is None else failure.retry_after_ms
+        error = dict(failure.error) if failure is not None and failure.error else None
         step = 2 * SETTLE_RANGES_MAX
         parts = [ranges[start : start + step] for start in range(0, len(ranges), step)]
-        return [Settle(self.number, outcome, part, 0, requeue, reason) for part in parts]
+        return [Settle(self.number, outcome, part, 0, requeue, reason, after, error) for part in parts]
 
     def fail(self, error: PosthouseError) -> None:
         """The queue closed the consumer, or is gone."""

@@ -103,6 +103,50 @@ def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
     )
 
 
+def message_id_of(batch: Batch, index: int) -> str:
+    """What its publisher chose, else one made of its stream and number: the same wherever the message is."""
+    properties = properties_of(batch)
+    chosen = None if properties is None else properties[index]
+    if chosen is not None and chosen[0] is not None:
+        return chosen[0]
+    return f"{batch.stream:x}-{batch.first_seq + index}"
+
+
+def joined(parts: Sequence[tuple[Batch, int, int]], stream: int, first_seq: int) -> Batch:
+    """Slices `start … stop` of batches that share all but bodies, as one batch of another stream.
+
+    Message ids stay what they were, so they are written out. A dedup id and a time to live have had their effect, and
+    do not travel on.
+    """
+    first = parts[0][0]
+    lengths: list[int] = []
+    bodies: list[memoryview] = []
+    properties: Properties = []
+    for batch, start, stop in parts:
+        cut = slice_batch(batch, start, stop)
+        lengths += lengths_of(cut)
+        bodies.append(cut.bodies)
+        given = properties_of(cut)
+        for index in range(cut.count):
+            own = None if given is None else given[index]
+            message_id = None if own is None else own[0]
+            correlation_id = None if own is None else own[1]
+            properties.append((message_id or f"{cut.stream:x}-{cut.first_seq + index}", correlation_id))
+    options = first.options
+    if options is not None:
+        options = msgspec.structs.replace(options, dedup_id=None, ttl_ms=None)
+    return msgspec.structs.replace(
+        first,
+        stream=stream,
+        first_seq=first_seq,
+        count=len(lengths),
+        lengths=pack_lengths(lengths),
+        bodies=bodies[0] if len(bodies) == 1 else memoryview(b"".join(bodies)),
+        properties=memoryview(_encode(properties)),
+        options=options,
+    )
+
+
 def durability_of(batch: Batch) -> int:
     """The level its publisher asked for; `sync` unless it said otherwise."""
     return Options().durability if batch.options is None else batch.options.durability

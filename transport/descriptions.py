@@ -20,11 +20,12 @@ class Durability(enum.IntEnum):
 
 
 class Outcome(enum.IntEnum):
-    """How a consumer settles deliveries."""
+    """How a consumer settles deliveries. RELEASE: nobody has seen them; they return, and no attempt has failed."""
 
     ACK = 0
     NACK = 1
     REJECT = 2
+    RELEASE = 3
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -53,8 +54,23 @@ class ExchangeSpec(_Value, frozen=True):
 
 
 @final
+class RetrySpec(_Value, frozen=True):
+    """What becomes of a message whose delivery failed. `kind` is exponential, linear, fixed or off."""
+
+    kind: str = "exponential"
+    max_attempts: int = 5
+    first_delay_ms: int = 1_000
+    factor: float = 2.0
+    max_delay_ms: int = 600_000
+    jitter: bool = True
+
+
+@final
 class QueueSpec(_Value, frozen=True):
-    """A queue as declared. `owner` is the client an exclusive queue belongs to, `serial` tells re-creations apart."""
+    """A queue as declared. `owner` is the client an exclusive queue belongs to, `serial` tells re-creations apart.
+
+    `dead_letter` is store or off; `overflow` is drop-head, reject-publish or dead-letter.
+    """
 
     name: str
     durable: bool = True
@@ -63,6 +79,13 @@ class QueueSpec(_Value, frozen=True):
     single_active_consumer: bool = False
     owner: int = 0
     serial: int = 0
+    retry: RetrySpec = RetrySpec()
+    dead_letter: str = "store"
+    ack_timeout_ms: int | None = None
+    ttl_ms: int | None = None
+    max_length: int | None = None
+    max_bytes: int | None = None
+    overflow: str = "drop-head"
 
 
 @final
@@ -109,6 +132,11 @@ class QueueInfo(_Value, frozen=True):
     rejected: int = 0
     duplicates: int = 0
     journal_bytes: int = 0
+    waiting: int = 0
+    leaving: int = 0
+    dead_lettered: int = 0
+    expired: int = 0
+    dropped: int = 0
 
 
 @final

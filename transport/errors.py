@@ -6,6 +6,7 @@
     │   ├── UnknownExchange      no exchange of that name
     │   ├── UnknownQueue         no queue of that name
     │   ├── UnknownBinding       no such binding to remove
+    │   ├── UnknownDeadLetter    no dead letter, or no redrive, of that number
     │   ├── PreconditionFailed   exists with other properties, is in use, is not empty
     │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
     │   ├── Unroutable           no queue matched and the exchange's policy is `return`
@@ -73,6 +74,13 @@ class UnknownBinding(Refused):
     """No such binding exists."""
 
     code = "unknown_binding"
+
+
+@final
+class UnknownDeadLetter(Refused):
+    """No dead letter or redrive has that number; it was redriven, purged, or never there."""
+
+    code = "unknown_dead_letter"
 
 
 @final
@@ -234,6 +242,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         UnknownExchange,
         UnknownQueue,
         UnknownBinding,
+        UnknownDeadLetter,
         PreconditionFailed,
         ResourceLocked,
         Unroutable,

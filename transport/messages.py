@@ -136,6 +136,8 @@ class Settle(_Message, frozen=True, tag=13):
     request: int = 0
     requeue: bool = True
     reason: str = ""
+    retry_after_ms: int | None = None
+    error: dict[str, str] | None = None
 
 
 @final

@@ -13,13 +13,14 @@ from posthouse.actors import queue_records
 from posthouse.actors.queue_effects import Delivery, StoreOutcome
 from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_state import QueueState
+from posthouse.actors.retry import OFF
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport import messages
 from posthouse.transport.messages import Batch, Outcome, QueueSpec
 from tests.support.queue_model import Holder, QueueModel, contents, spread
 from tests.support.queue_samples import sample_batch, sample_body
 
-SPEC = QueueSpec(name="ewr")
+SPEC = QueueSpec(name="ewr", retry=OFF, dead_letter="off")
 SESSIONS = st.integers(1, 2)
 NUMBERS = st.integers(0, 2)
 NAMES = st.tuples(SESSIONS, NUMBERS)
@@ -98,7 +99,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert result.first_offset == self.model.store(stream, fresh, last_seq + 1 - fresh, is_journaled)
         if is_journaled:
             record = queue_records.encode_store(result.first_offset, result.entry.raw)
-            self.state.placed(result.first_offset, self.journal(Kind.STORE, *record))
+            self.state.storage.placed(result.first_offset, self.journal(Kind.STORE, *record))
 
     # ---- consumers ----
 
@@ -119,7 +120,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(session=SESSIONS)
     @precondition(lambda self: self.prefetch)
     def remove_session(self, session: int) -> None:
-        requeued = spread(self.state.remove_session(session))
+        requeued = spread(self.state.remove_session(session).requeued)
         assert requeued == sorted(o for number in range(3) for o in self.model.held((session, number)))
         self.model.release(requeued)
         self.paused.discard(session)
@@ -199,17 +200,21 @@ class QueueMachine(RuleBasedStateMachine):
         mine = sorted(set(spread(pairs)) & set(self.model.held(name)))
         result = self.state.settle(*name, outcome, [offset for pair in pairs for offset in pair], requeue)
         assert result.unknown == len(spread(pairs)) - len(mine)
-        if outcome is Outcome.NACK and requeue:
-            assert sorted(spread(result.requeued)) == mine
-            assert not result.settled
+        if result.fate is None:
+            assert outcome is Outcome.ACK
+            assert sorted(spread(result.settled)) == mine
+            self.model.settle(mine)
+            self.journal_ranges(Kind.SETTLED, result.settled)
+            return
+        assert not result.settled
+        assert not result.fate.leaving
+        if outcome is Outcome.RELEASE or (outcome is Outcome.NACK and requeue):
+            assert sorted(spread(result.fate.requeued)) == mine
             self.model.release(mine)
             return
-        assert sorted(spread(result.settled)) == mine
-        assert not result.requeued
-        rejected = [] if outcome is Outcome.ACK else mine
-        assert sorted(o for r in result.rejected for o in range(r[0], r[0] + r.stop - r.start)) == rejected
+        assert sorted(spread(result.fate.gone)) == mine
         self.model.settle(mine)
-        self.journal_ranges(Kind.REJECTED if rejected else Kind.SETTLED, result.settled)
+        self.journal_ranges(Kind.REJECTED, result.fate.gone)
 
     @rule()
     @precondition(lambda self: len(self.model.ready()) > 4)
@@ -230,12 +235,12 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def rotate(self) -> None:
         """A new segment: a mark at its head, then copies of what is old and alive; older records go."""
-        head = self.journal(Kind.MARK, queue_records.encode_mark(self.state.mark()))
-        for entry in self.state.entries_below(head):
+        head = self.journal(Kind.MARK, queue_records.encode_mark(self.state.storage.mark()))
+        for entry in self.state.storage.entries_below(head):
             assert entry.raw is not None
-            moved = queue_records.encode_moved(entry.first_offset, self.state.live_ranges(entry), entry.raw)
-            self.state.placed(entry.first_offset, self.journal(Kind.MOVED, *moved))
-        lowest = self.state.lowest_position()
+            moved = queue_records.encode_moved(entry.first_offset, self.state.storage.live_ranges(entry), entry.raw)
+            self.state.storage.placed(entry.first_offset, self.journal(Kind.MOVED, *moved))
+        lowest = self.state.storage.lowest_position()
         assert lowest is None or lowest > head
         # Nothing may be deleted before its copy is safe.
         self.sync()
@@ -244,11 +249,11 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(limit_bytes=st.integers(0, 400))
     def shed_and_read_back(self, limit_bytes: int) -> None:
         """Memory is bounded by what the journal holds, and what comes back from it is the same."""
-        self.state.shed(limit_bytes)
+        self.state.storage.shed(limit_bytes)
         entries = {piece.entry.first_offset: piece.entry for piece in self.state.peek(10_000)}.values()
         in_memory = [entry for entry in entries if entry.raw is not None]
-        assert self.state.bytes_in_memory == sum(entry.footprint for entry in in_memory)
-        assert self.state.bytes_in_memory <= limit_bytes or all(e.position is None for e in in_memory)
+        assert self.state.storage.bytes_in_memory == sum(entry.footprint for entry in in_memory)
+        assert self.state.storage.bytes_in_memory <= limit_bytes or all(e.position is None for e in in_memory)
         payloads = {position: payload for position, _, payload in self.records}
         for entry in entries:
             if entry.raw is None:
@@ -256,15 +261,16 @@ class QueueMachine(RuleBasedStateMachine):
                 raw = memoryview(payloads[entry.position])[-entry.size :]
                 batch = messages.decode(raw)
                 assert isinstance(batch, Batch)
-                self.state.restore(entry, batch, raw)
+                self.state.storage.restore(entry, batch, raw)
 
     @rule()
     def trim_equals_the_whole(self) -> None:
         """Replay of what trims left equals replay of everything ever written, also when it comes twice."""
         short, whole = rebuilt(self.records), rebuilt(self.everything)
         assert contents(short) == contents(whole)
-        assert short.lowest_position() == whole.lowest_position() == self.state.lowest_position()
-        assert short.mark() == whole.mark()
+        lowest = self.state.storage.lowest_position()
+        assert short.storage.lowest_position() == whole.storage.lowest_position() == lowest
+        assert short.storage.mark() == whole.storage.mark()
         assert short.info() == whole.info()
         for position, kind, payload in self.records:
             short.replay.record(position, kind, payload)
@@ -318,7 +324,7 @@ class QueueMachine(RuleBasedStateMachine):
         """What a restart may forget: numbers used only by what was in no journal, or not synced."""
         self.prefetch.clear()
         self.paused.clear()
-        mark = self.state.mark()
+        mark = self.state.storage.mark()
         self.model.next_offset = mark.next_offset
         self.model.streams = dict(zip(mark.streams[::2], mark.streams[1::2], strict=True))
         assert self.model.next_offset > max(self.model.messages, default=0)
@@ -359,7 +365,7 @@ class QueueMachine(RuleBasedStateMachine):
             alive[message.first_offset] = alive.get(message.first_offset, 0) + 1
             assert entry.first_offset <= offset <= entry.last_offset
         for first_offset, entry in pieces.items():
-            flat = self.state.live_ranges(entry)
+            flat = self.state.storage.live_ranges(entry)
             assert entry.live == alive[first_offset]
             assert [
                 (offset, times)
@@ -371,8 +377,8 @@ class QueueMachine(RuleBasedStateMachine):
                 if message.first_offset == first_offset
             ]
         positions = [entry.position for entry in pieces.values() if entry.position is not None]
-        assert self.state.lowest_position() == min(positions, default=None)
-        assert self.state.bytes_in_memory == sum(entry.footprint for entry in pieces.values())
+        assert self.state.storage.lowest_position() == min(positions, default=None)
+        assert self.state.storage.bytes_in_memory == sum(entry.footprint for entry in pieces.values())
 
 
 TestQueue = QueueMachine.TestCase

@@ -13,13 +13,22 @@ from typing import Any
 
 import msgspec
 
+from posthouse.failure import Failure
 from posthouse.message import Message
-from posthouse.session import REGISTRY, Call, Session
+from posthouse.session import REGISTRY, Call, Session, result_of
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
 from posthouse.transport.messages import NIL, BindingSpec, ExchangeSpec, Options, Outcome, QueueSpec, Receipt
-from posthouse.transport.names import actor_of_queue
+from posthouse.transport.messages_dead import (
+    DeadLetterFilter,
+    DeadLetterStatus,
+    DeadLetterStoreInfo,
+    Redrive,
+    RedriveInfo,
+)
+from posthouse.transport.names import DEAD_LETTER, actor_of_queue
+from posthouse.transport.session import State
 from tests.simulation.world import LIMITS, WALL_MS, World
 
 
@@ -35,6 +44,7 @@ class Delivered:
     attempt: int
     routing_key: str
     cuts: int
+    at_ms: int = 0
 
 
 @dataclass
@@ -46,6 +56,10 @@ class History:
     confirmed: dict[bytes, Receipt] = field(default_factory=dict)
     refused: dict[bytes, str] = field(default_factory=dict)
     delivered: list[Delivered] = field(default_factory=list)
+    acked: set[tuple[bytes, str]] = field(default_factory=set)
+    rejected: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    early: list[str] = field(default_factory=list)
+    redriven: int = 0
     promised_routes: list[tuple[bytes, bool]] = field(default_factory=list)
 
 
@@ -162,6 +176,7 @@ class SimConsumer(SimClient):
         self.is_tidy = False
         self._subscription: Subscription | None = None
         self._held: list[Message] = []
+        self._waits: dict[int, tuple[int, int]] = {}
         world.after(self.random.randint(20, 400), self._open)
 
     def _open(self) -> None:
@@ -189,8 +204,10 @@ class SimConsumer(SimClient):
                     message.attempt,
                     message.routing_key,
                     self.world.cuts_before[generation],
+                    self.world.now_ms,
                 )
             )
+            self._look_for_haste(message)
             self._held.append(message)
             self.world.after(0 if self.is_tidy else self.random.randint(0, 40), self._settle)
 
@@ -199,19 +216,81 @@ class SimConsumer(SimClient):
             return
         message = self._held.pop(self.random.randrange(len(self._held)))
         whim = 1.0 if self.is_tidy else self.random.random()
+        copy = (message.body, self.queue)
+        if message.epoch != self._subscription.epoch:
+            return  # It came in an earlier session, and nothing that is said of it counts.
         if whim < 0.05:
-            self._subscription.settle(message, Outcome.NACK, True, "")
-        elif whim > 0.08:
+            pause_ms = self.random.choice([None, 0, 50, 200])
+            failure = None if pause_ms is None else Failure(pause_ms, (("type", "Whim"),))
+            self._subscription.settle(message, Outcome.NACK, True, "", failure)
+            # With an ack timeout the queue may have taken it back already, and the wish comes too late.
+            if pause_ms is not None and self.queue != "three":
+                self._waits[message.offset] = (self._session, self.world.now_ms + pause_ms)
+        elif whim < 0.09:
+            self._subscription.settle(message, Outcome.REJECT, False, "on a whim", Failure(None, (("type", "Whim"),)))
+            self.history.rejected[copy] = self.history.rejected.get(copy, 0) + 1
+        elif whim > 0.12:
             self._subscription.settle(message, Outcome.ACK, False, "")
+            self.history.acked.add(copy)
         else:
             self._held.append(message)  # Forgotten for now; a tidy consumer settles it at last.
         self.flush()
+
+    @property
+    def _session(self) -> int:
+        """The session that stands with the queue; 0 while there is none, and what is said then is lost."""
+        link = self.session.links.open(actor_of_queue(self.queue))
+        return link.session if link.state is State.OPEN else 0
+
+    def _look_for_haste(self, message: Message) -> None:
+        """A message that was asked to wait came back. Only within one session is it certain that the wish arrived."""
+        session, until_ms = self._waits.pop(message.offset, (0, 0))
+        if session and session == self._session and self.world.now_ms < until_ms:
+            self.history.early.append(
+                f"{message.body!r} came back to {self.name} {until_ms - self.world.now_ms} ms too early"
+            )
 
     def tidy_up(self) -> None:
         """From now on ack everything at once."""
         self.is_tidy = True
         for _ in list(self._held):
             self._settle()
+
+
+class SimUndertaker(SimClient):
+    """Sends dead letters back now and then, and at last until there are none."""
+
+    def __init__(self, world: World, name: str, history: History) -> None:
+        super().__init__(world, name, history)
+        self.is_tidy = False
+        self.left = -1
+        world.after(700, self._redrive)
+
+    def _redrive(self) -> None:
+        canary = 0 if self.is_tidy else self.random.choice([0, 0, 2])
+        asked = self.session.call(
+            DEAD_LETTER, lambda number: Redrive(number, DeadLetterFilter(), canary=canary, failure_share=0.5)
+        )
+        self.flush()
+        self._await(asked, self._redriven)
+
+    def _redriven(self, call: Call) -> None:
+        assert call.error is None, call.error
+        info = result_of(call, RedriveInfo)
+        self.history.redriven += info.matched
+        asked = self.session.call(DEAD_LETTER, DeadLetterStatus)
+        self.flush()
+        self._await(asked, self._counted)
+
+    def _counted(self, call: Call) -> None:
+        self.left = result_of(call, DeadLetterStoreInfo).messages
+        self.world.after(100 if self.is_tidy else self.random.randint(200, 900), self._redrive)
+
+    def _await(self, call: Call, then: Callable[[Call], None]) -> None:
+        if call.is_done:
+            then(call)
+        else:
+            self.world.after(5, lambda: self._await(call, then))
 
 
 class SimBinder(SimClient):

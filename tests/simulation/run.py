@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from posthouse.transport.descriptions import RetrySpec
 from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
-from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher
+from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher, SimUndertaker
 from tests.simulation.network import Weather
 from tests.simulation.verdict import judge
 from tests.simulation.world import World
@@ -23,7 +24,14 @@ EXCHANGES = [
     ExchangeSpec(name="head", kind="headers", unrouted="drop"),
     ExchangeSpec(name="changing", kind="fanout"),
 ]
-QUEUES = [QueueSpec(name=name) for name in ("one", "two", "three", "changing")]
+PATIENT = RetrySpec(max_attempts=1_000, first_delay_ms=20, max_delay_ms=100)
+HASTY = RetrySpec(max_attempts=3, first_delay_ms=10, max_delay_ms=20)
+QUEUES = [
+    QueueSpec(name="one", retry=PATIENT),
+    QueueSpec(name="two", retry=RetrySpec(kind="off")),
+    QueueSpec(name="three", retry=HASTY, ack_timeout_ms=300),
+    QueueSpec(name="changing", retry=PATIENT),
+]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
     BindingSpec(source="fan", destination="two"),
@@ -80,6 +88,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
         SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
     SimPublisher(world, "publisher-default", history, ("", ["one", "three"], messages // 2))
     SimBinder(world, "binder", history, 6)
+    undertaker = SimUndertaker(world, "undertaker", history)
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
     begin_ms = world.now_ms
@@ -89,8 +98,12 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     world.heal()
     for consumer in consumers:
         consumer.tidy_up()
+    undertaker.is_tidy = True
+    undertaker.left = -1
     expected = _Expected(history)
-    is_drained = _until(world, lambda: expected.is_drained() and _is_idle(consumers), HEALED_MS_MAX)
+    is_drained = _until(
+        world, lambda: expected.is_drained() and _is_idle(consumers) and undertaker.left == 0, HEALED_MS_MAX
+    )
     broken = judge(history, expected.queues())
     if not is_drained:
         broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")
@@ -124,7 +137,7 @@ class _Expected:
         undecided = [
             repr(body) for body in history.published if body not in history.confirmed and body not in history.refused
         ]
-        seen = {(delivered.body, delivered.queue) for delivered in history.delivered}
+        seen = history.acked
         return undecided + [
             f"{body!r} in {queue}"
             for body, receipt in history.confirmed.items()

@@ -21,7 +21,9 @@ def judge(history: History, expected: dict[bytes, set[str]]) -> list[str]:
     return [
         *_lost(history, expected, by_copy),
         *_invented(history, expected, by_copy),
-        *_twice_in_a_queue(by_copy),
+        *_twice_in_a_queue(history, by_copy),
+        *_never_done(history),
+        *history.early,
         *_dishonest(by_copy),
         *_out_of_order(history, by_copy),
         *_misrouted(history),
@@ -60,11 +62,28 @@ def _invented(
     return found
 
 
-def _twice_in_a_queue(by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
+EXHAUSTING = ("three",)
+"""Queues in which a message also dies of its attempts; elsewhere only a reject ends in the dead letters."""
+
+
+def _twice_in_a_queue(history: History, by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
+    """A message has one offset, and one more for each time it died and was sent back: moved exactly once."""
+    found = []
+    for (body, queue), copies in by_copy.items():
+        offsets = sorted({copy.offset for copy in copies})
+        deaths = history.rejected.get((body, queue), 0)
+        if queue not in EXHAUSTING and len(offsets) > 1 + deaths:
+            found.append(f"stored too often: {body!r} in {queue} at offsets {offsets} after {deaths} rejects")
+    return found
+
+
+def _never_done(history: History) -> list[str]:
+    """Whatever was rejected, retried, buried and sent back: at last somebody acked it."""
     return [
-        f"stored twice: {body!r} in {queue} at offsets {sorted({copy.offset for copy in copies})}"
-        for (body, queue), copies in by_copy.items()
-        if len({copy.offset for copy in copies}) > 1
+        f"confirmed and never acked: {body!r} in {queue}"
+        for body, receipt in history.confirmed.items()
+        for queue in receipt.queues
+        if (body, queue) not in history.acked
     ]
 
 
@@ -72,8 +91,11 @@ def _dishonest(by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
     """Attempts rise with every delivery. A power cut may forget attempts, since they are not synced by themselves."""
     found = []
     for (body, queue), copies in by_copy.items():
-        for before, after in pairwise(copies):
-            if after.attempt <= before.attempt and after.cuts == before.cuts:
+        latest: dict[int, Delivered] = {}
+        for after in copies:
+            before = latest.get(after.offset)
+            latest[after.offset] = after
+            if before is not None and after.attempt <= before.attempt and after.cuts == before.cuts:
                 found.append(
                     f"attempt {after.attempt} of {body!r} in {queue} follows attempt {before.attempt}, no power cut"
                 )
@@ -85,8 +107,12 @@ def _out_of_order(history: History, by_copy: dict[tuple[bytes, str], list[Delive
     found = []
     firsts: dict[tuple[str, int], list[tuple[int, Delivered]]] = defaultdict(list)
     consumers: dict[str, set[str]] = defaultdict(set)
+    lowest: dict[tuple[bytes, str], int] = {}
     for delivered in history.delivered:
         consumers[delivered.queue].add(delivered.consumer)
+        # What comes back from the dead letters stands behind what is there.
+        if lowest.setdefault((delivered.body, delivered.queue), delivered.offset) != delivered.offset:
+            continue
         if delivered.attempt == 1 and delivered.body in history.order and delivered.cuts == 0:
             stream, number = history.order[delivered.body]
             firsts[delivered.queue, stream].append((number, delivered))

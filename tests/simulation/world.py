@@ -17,6 +17,8 @@ import msgspec
 
 from posthouse.actors.actor import Actor, Context
 from posthouse.actors.cell import OUTBOUND, Cell, Life
+from posthouse.actors.dead_letter import DeadLetterActor
+from posthouse.actors.dead_letter_store import StoreLimits
 from posthouse.actors.declaration import may_hold
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.holding import HoldLimits
@@ -36,6 +38,8 @@ LIMITS = Limits(window_messages=200, window_bytes=64 * 1024, ping_interval_ms=20
 JOURNAL = JournalSettings(segment_bytes_first=4096, segment_bytes_max=16384, preallocate=False)
 QUEUE = QueueLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
 HOLD = HoldLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
+STORE = StoreLimits(messages_max=8, memory_bytes_max=2_000, disk_free_bytes_min=0)
+STANDING = ("registry", "dead-letter")
 DEATHS = ("before the round", "after the commit", "while speaking")
 
 
@@ -83,7 +87,7 @@ class World:
         self._specs: dict[str, tuple[str, bytes]] = {}
         self._watchers: dict[str, set[str]] = {}
         self._notice_ms: dict[str, int] = {}
-        self._start_registry()
+        self._start_standing()
 
     # ---- time ----
 
@@ -121,9 +125,16 @@ class World:
 
         self._live("registry", make, "/registry")
 
+    def _start_standing(self) -> None:
+        self._start_registry()
+        self._start("dead-letter")
+
     def _start(self, actor_id: str) -> None:
         if actor_id == "registry":
             self._start_registry()
+            return
+        if actor_id == "dead-letter":
+            self._live(actor_id, lambda context: DeadLetterActor(context, STORE), "/dead-letter")
             return
         if actor_id not in self._specs:
             return
@@ -282,7 +293,7 @@ class World:
         self._boot += 1
         self._specs.clear()
         self._watchers.clear()
-        self.after(self.random.randint(5, 200), self._start_registry)
+        self.after(self.random.randint(5, 200), self._start_standing)
 
     def _break_connections(self, actor_id: str, generation: int) -> None:
         route = f"{actor_id}/{generation}".encode()
@@ -334,7 +345,7 @@ class World:
         node = self.nodes.get(actor_id)
         if node is not None and node.is_started:
             return control.Up(actor_id, node.cell.generation, f"sim://{actor_id}")
-        known = actor_id in self._specs or actor_id == "registry"
+        known = actor_id in self._specs or actor_id in STANDING
         return control.Down(actor_id, 0, "restarting" if known else "unknown", "")
 
     def _tell(self, about: str, notice: control.FromSupervisor) -> None:

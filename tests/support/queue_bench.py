@@ -9,6 +9,7 @@ from typing import Any, final
 
 from posthouse.actors.actor import Actor, Context
 from posthouse.actors.queue import QueueActor, QueueLimits
+from posthouse.actors.retry import OFF as RETRY_OFF
 from posthouse.transport import messages
 from posthouse.transport.batch import lengths_of
 from posthouse.transport.messages import (
@@ -26,7 +27,7 @@ from posthouse.transport.messages import (
 )
 from tests.support.actor_bench import ActorBench, Peer, Setting, batch, result_of
 
-SPEC = QueueSpec(name="q", serial=3)
+SPEC = QueueSpec(name="q", serial=3, retry=RETRY_OFF, dead_letter="off")
 OS = Options(durability=Durability.OS)
 MEMORY = Options(durability=Durability.MEMORY)
 Seen = list[tuple[int, int, list[bytes]]]

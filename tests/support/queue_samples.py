@@ -10,6 +10,7 @@ from typing import Any
 
 from posthouse.actors.queue_effects import Delivery
 from posthouse.actors.queue_state import QueueState
+from posthouse.actors.retry import OFF
 from posthouse.transport import messages
 from posthouse.transport.batch import pack_lengths
 from posthouse.transport.messages import NIL, Batch, Options, QueueSpec
@@ -46,11 +47,11 @@ def sample_batch(
 
 def sample_queue(*batch_counts: int, **spec: Any) -> QueueState:
     """A queue that holds batches of these counts, each in the journal at 100 + its number."""
-    state = QueueState(QueueSpec(name="ewr", **spec))
+    state = QueueState(QueueSpec(name="ewr", **{"retry": OFF, "dead_letter": "off", **spec}))
     seq = 1
     for number, count in enumerate(batch_counts):
         result = state.store(*sample_batch(count, seq), now_ms=0)
-        state.placed(result.first_offset, 100 + number)
+        state.storage.placed(result.first_offset, 100 + number)
         seq += count
     return state
 

@@ -13,6 +13,7 @@ from typing import Any, Self, final
 import msgspec
 
 from posthouse.client import Broker
+from posthouse.failure import Failure
 from posthouse.message import Message, Slice
 from posthouse.publisher import Publisher
 from posthouse.transport.batch import Properties, pack_lengths
@@ -130,7 +131,9 @@ class Settlements:
     def __init__(self) -> None:
         self.noted: list[tuple[int, Outcome, bool]] = []
 
-    def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
+    def settle(
+        self, message: Message, outcome: Outcome, requeue: bool, reason: str, failure: Failure | None = None
+    ) -> None:
         self.noted.append((message.offset, outcome, requeue))
 
 

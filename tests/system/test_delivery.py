@@ -29,7 +29,7 @@ def broker(shared: BrokerProcess) -> Iterator[posthouse.Broker]:
 @pytest.fixture
 def queue(broker: posthouse.Broker) -> Iterator[str]:
     name = f"queue-{next(_numbers)}"
-    broker.declare_queue(name)
+    broker.declare_queue(name, retry=posthouse.Retry(kind="off"), dead_letter="off")
     yield name
     broker.delete_queue(name)
 

@@ -208,7 +208,7 @@ async def test_a_cancelled_get_gives_back_the_message_that_comes_too_late(wire: 
     assert message.body == b"3"
     await passes(5)
     settles = [heard for heard in pump.bench.heard(QUEUE) if isinstance(heard, Settle)]
-    assert [(settle.outcome, settle.ranges) for settle in settles] == [(Outcome.NACK, [1, 1])]
+    assert [(settle.outcome, settle.ranges) for settle in settles] == [(Outcome.RELEASE, [1, 1])]
     assert not wire.session.getter("q", auto_ack=False).ready
     await message.ack()
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from posthouse.failure import Failure
 from posthouse.message import Message, Slice
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
@@ -19,10 +20,12 @@ class Notes:
     """A settler that writes down what it is told."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[int, Outcome, bool, str]] = []
+        self.taken: list[tuple[int, Outcome, bool, str, Failure | None]] = []
 
-    def settle(self, message: Message, outcome: Outcome, requeue: bool, reason: str) -> None:
-        self.taken.append((message.offset, outcome, requeue, reason))
+    def settle(
+        self, message: Message, outcome: Outcome, requeue: bool, reason: str, failure: Failure | None = None
+    ) -> None:
+        self.taken.append((message.offset, outcome, requeue, reason, failure))
 
 
 def held(source: Batch, *, attempt: int = 1, settler: Notes | None = None) -> list[Message]:
@@ -63,7 +66,7 @@ def test_the_identifier_is_the_publishers_or_one_made_of_stream_and_number() -> 
 
 def test_each_way_of_settling_says_what_it_means() -> None:
     notes = Notes()
-    found = held(batch(*[b"x"] * 7), settler=notes)
+    found = held(batch(*[b"x"] * 9), settler=notes)
     found[0].ack()
     found[1].nack()
     found[2].nack(requeue=False)
@@ -71,15 +74,31 @@ def test_each_way_of_settling_says_what_it_means() -> None:
     found[4].reject("bad")
     found[5].reject(error=ValueError("no number"))
     found[6].reject("bad", error=ValueError("no number"))
+    found[7].nack(retry_after_s=1.5)
+    found[8].nack(error=ValueError("no number"), retry_after_s=0)
+    error = (("type", "ValueError"), ("message", "no number"))
     assert notes.taken == [
-        (11, Outcome.ACK, False, ""),
-        (12, Outcome.NACK, True, ""),
-        (13, Outcome.NACK, False, ""),
-        (14, Outcome.REJECT, False, ""),
-        (15, Outcome.REJECT, False, "bad"),
-        (16, Outcome.REJECT, False, "ValueError('no number')"),
-        (17, Outcome.REJECT, False, "bad: ValueError('no number')"),
+        (11, Outcome.ACK, False, "", None),
+        (12, Outcome.NACK, True, "", None),
+        (13, Outcome.NACK, False, "", None),
+        (14, Outcome.REJECT, False, "", None),
+        (15, Outcome.REJECT, False, "bad", None),
+        (16, Outcome.REJECT, False, "", Failure(None, error)),
+        (17, Outcome.REJECT, False, "bad", Failure(None, error)),
+        (18, Outcome.NACK, True, "", Failure(1_500)),
+        (19, Outcome.NACK, True, "", Failure(0, error)),
     ]
+
+
+@pytest.mark.parametrize("retry_after_s", [-1, float("nan"), float("inf"), 1e12, "soon", True])
+def test_a_wish_that_is_no_time_is_refused_and_the_message_still_to_be_settled(retry_after_s: Any) -> None:
+    notes = Notes()
+    (message,) = held(batch(b"x"), settler=notes)
+    with pytest.raises(InvalidArgument, match="retry_after_s"):
+        message.nack(retry_after_s=retry_after_s)
+    assert notes.taken == []
+    message.ack()
+    assert len(notes.taken) == 1
 
 
 def test_a_message_is_settled_once() -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from posthouse.transport import messages
+from posthouse.transport.descriptions import RetrySpec
 from posthouse.transport.messages import (
     NIL,
     ActorDown,
@@ -56,10 +57,38 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
+from posthouse.transport.messages_dead import (
+    Attempt,
+    Bury,
+    Cause,
+    DeadLetterFilter,
+    DeadLetterInfo,
+    DeadLetterStatus,
+    DeadLetterStoreInfo,
+    Death,
+    GetDeadLetter,
+    ListCauses,
+    ListDeadLetters,
+    LookAfter,
+    PurgeDeadLetters,
+    Redrive,
+    RedriveInfo,
+    RedriveStatus,
+    Restore,
+)
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
-QUEUE: Final = QueueSpec(name="billing", exclusive=True, owner=77, serial=5)
+QUEUE: Final = QueueSpec(
+    name="billing",
+    exclusive=True,
+    owner=77,
+    serial=5,
+    retry=RetrySpec(kind="fixed", max_attempts=3, jitter=False),
+    ttl_ms=60_000,
+    max_length=10,
+    overflow="dead-letter",
+)
 BINDING: Final = BindingSpec(source="orders", destination="billing", key="eu.*", arguments={"x-match": "all"})
 BATCH: Final = Batch(
     exchange="orders",
@@ -75,6 +104,36 @@ BATCH: Final = Batch(
     options=Options(durability=Durability.OS, content_type="text/plain", reply_to="r", ttl_ms=60_000, priority=4),
 )
 
+DEATH: Final = Death(
+    reason="attempts_exhausted",
+    queue="billing",
+    died_ms=1_700_000_009_000,
+    attempt=5,
+    first_ms=1_700_000_001_000,
+    fingerprint="8d8be5ad2bca",
+    cause="ValueError: no amount",
+    history=(
+        Attempt(
+            attempt=5,
+            at_ms=1_700_000_009_000,
+            consumer="shop",
+            how="nack",
+            error_type="ValueError",
+            error="no amount",
+            traceback="a trace",
+        ),
+    ),
+)
+FILTER: Final = DeadLetterFilter(
+    queue="billing",
+    reason="rejected",
+    fingerprint="8d8be5ad2bca",
+    after_ms=1,
+    before_ms=2,
+    headers={"kind": "book"},
+    ids=(7, 8),
+)
+
 SAMPLES: Final[tuple[Message, ...]] = (
     BATCH,
     Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full"),
@@ -82,7 +141,16 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Consume(1, 9, 100, True, True),
     Cancel(2, 9),
     Deliver(9, 1_000, 1, msgspec.Raw(messages.encode(BATCH))),
-    Settle(9, Outcome.NACK, [1_000, 1_004, 1_006, 1_006], 3, False, "poison"),
+    Settle(
+        9,
+        Outcome.NACK,
+        [1_000, 1_004, 1_006, 1_006],
+        3,
+        False,
+        "poison",
+        5_000,
+        {"type": "ValueError", "message": "no amount", "traceback": "a trace"},
+    ),
     ConsumerCancelled(9, "unknown_queue", "the queue was deleted"),
     Get(4, True),
     Peek(5, 20),
@@ -110,10 +178,56 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Failed(26, "unknown_queue", "there is no queue 'x'"),
     ActorUp("queue:billing", 3, "ipc:///run/posthouse/billing-3"),
     ActorDown("queue:billing", 3, "restarting", "it crashed"),
+    Bury(5, 41, 2, 40, DEATH, msgspec.Raw(messages.encode(BATCH))),
+    Restore(40, msgspec.Raw(messages.encode(BATCH)), 27),
+    ListDeadLetters(28, FILTER, 50, 7),
+    ListCauses(29, FILTER, 50),
+    GetDeadLetter(30, 7),
+    PurgeDeadLetters(31, FILTER),
+    Redrive(32, FILTER, "other", 500.0, 10, 0.25, True),
+    RedriveStatus(33, 2, True),
+    DeadLetterStatus(34),
+    LookAfter(35, 1_000, 1_009),
 )
 
 VALUES: Final = (
     QueueInfo(name="billing", ready=3, unacked=1, bytes=400),
+    DeadLetterInfo(
+        id=7,
+        reason="rejected",
+        queue="billing",
+        exchange="orders",
+        routing_key="eu.berlin",
+        message_id="m-1",
+        attempt=1,
+        first_ms=1,
+        last_ms=2,
+        fingerprint="8d8be5ad2bca",
+        cause="ValueError: no amount",
+        size=5,
+    ),
+    Cause(
+        fingerprint="8d8be5ad2bca",
+        cause="ValueError: no amount",
+        count=12,
+        queues=("billing",),
+        reasons=("rejected",),
+        first_ms=1,
+        last_ms=2,
+    ),
+    DeadLetterStoreInfo(
+        messages=12,
+        leaving=1,
+        bytes=60,
+        messages_max=100,
+        bytes_max=1_000,
+        is_full=False,
+        buried=20,
+        redriven=7,
+        purged=1,
+        refused=3,
+    ),
+    RedriveInfo(id=2, state="stopped", matched=12, moved=10, returned=2, failed=1, text="1 of 10 canaries failed"),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
 )
 

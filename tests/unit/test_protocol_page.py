@@ -18,16 +18,29 @@ from posthouse.transport.descriptions import (
     Options,
     QueueInfo,
     QueueSpec,
+    RetrySpec,
 )
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import Message
+from posthouse.transport.messages_dead import (
+    Attempt,
+    Cause,
+    DeadLetterFilter,
+    DeadLetterInfo,
+    DeadLetterStoreInfo,
+    Death,
+    RedriveInfo,
+)
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 ROWS: Final = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
 ]
-VALUES: Final = (Options, ExchangeSpec, QueueSpec, BindingSpec, QueueInfo, ConsumerInfo)
+VALUES: Final = (
+    Options, ExchangeSpec, QueueSpec, RetrySpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death, DeadLetterFilter,
+    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo,
+)  # fmt: skip
 
 
 def described(fields: str) -> list[tuple[str, str]]:

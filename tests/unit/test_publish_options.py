@@ -39,9 +39,15 @@ def test_nothing_asked_is_no_options() -> None:
 
 
 def test_options_are_what_was_asked() -> None:
-    asked = {"durability": "os", "content_type": "text/plain", "reply_to": "answers", "dedup_id": "order 1"}
+    asked = {
+        "durability": "os",
+        "content_type": "text/plain",
+        "reply_to": "answers",
+        "dedup_id": "order 1",
+        "ttl_s": 1.5,
+    }
     assert make_options(asked) == Options(
-        durability=Durability.OS, content_type="text/plain", reply_to="answers", dedup_id="order 1"
+        durability=Durability.OS, content_type="text/plain", reply_to="answers", dedup_id="order 1", ttl_ms=1_500
     )
     assert make_options({"durability": "memory"}) == Options(durability=Durability.MEMORY)
 
@@ -52,7 +58,9 @@ def test_options_are_what_was_asked() -> None:
         {"durability": "disk"},
         {"durability": 1},
         {"colour": "red"},
-        {"ttl_s": 5},
+        {"ttl_s": 0},
+        {"ttl_s": float("nan")},
+        {"ttl_s": -1},
         {"delay_s": 0},
         {"priority": 3},
         {"dedup_id": ""},

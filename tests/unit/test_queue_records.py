@@ -8,12 +8,34 @@ import msgspec
 import pytest
 
 from posthouse.actors import queue_records as records
-from posthouse.actors.queue_records import Counters, Kind, Mark
+from posthouse.actors.queue_records import Counters, ExpiresRecord, Kind, LeavingRecord, Mark, RetryRecord
 from posthouse.transport.errors import JournalCorrupt
+from posthouse.transport.messages_dead import Attempt, Death
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "queue_records.txt"
 
-MARK = Mark(501, [7, 500, 8, 12], {"order-1": 1_700_000_000_000}, Counters(500, 400, 3, 390, 2, 1))
+MARK = Mark(501, [7, 500, 8, 12], {"order-1": 1_700_000_000_000}, Counters(500, 400, 3, 390, 2, 1, 9, 8, 7), 5_555, 12)
+ATTEMPT = Attempt(
+    attempt=2,
+    at_ms=1_700_000_000_000,
+    consumer="shop",
+    how="nack",
+    error_type="KeyError",
+    error="'x'",
+    traceback="a trace",
+)
+DEATH = Death(
+    reason="rejected",
+    queue="ewr",
+    died_ms=1_700_000_000_001,
+    attempt=2,
+    first_ms=1_700_000_000_000,
+    fingerprint="8d8be5ad2bca",
+    cause="KeyError: 'x'",
+    history=(ATTEMPT,),
+)
+LEAVING = LeavingRecord(5_555, 11, 301, 302, DEATH)
+EXPIRES = ExpiresRecord(1_700_000_000_002, 301, 310)
 
 
 def samples() -> dict[str, bytes]:
@@ -26,6 +48,12 @@ def samples() -> dict[str, bytes]:
         Kind.MOVED.name: b"".join(records.encode_moved(301, [301, 301, 0, 303, 310, 2], b"raw batch")),
         Kind.REJECTED.name: records.encode_ranges([(3, 3)]),
         Kind.PURGED.name: records.encode_ranges([(4, 300)]),
+        Kind.RETRY.name: records.encode_retry(1_700_000_000_500, (ATTEMPT,), [(301, 302), (304, 304)]),
+        Kind.LEAVING.name: records.encode_leaving(LEAVING),
+        Kind.LEFT.name: records.encode_ranges([(301, 302)]),
+        Kind.EXPIRES.name: records.encode_expires(EXPIRES),
+        Kind.EXPIRED.name: records.encode_ranges([(303, 303)]),
+        Kind.DROPPED.name: records.encode_ranges([(304, 305)]),
     }
 
 
@@ -45,6 +73,9 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     assert (first_offset, bytes(raw)) == (301, b"raw batch")
     assert records.decode_ranges(written["DELIVERED"]) == [1, 9, 301, 70_000]
     assert records.decode_mark(written["MARK"]) == MARK
+    assert records.decode_retry(written["RETRY"]) == RetryRecord(1_700_000_000_500, (ATTEMPT,), [301, 302, 304, 304])
+    assert records.decode_leaving(written["LEAVING"]) == LEAVING
+    assert records.decode_expires(written["EXPIRES"]) == EXPIRES
     moved = records.decode_moved(memoryview(written["MOVED"]))
     assert (moved.first_offset, moved.live, bytes(moved.raw)) == (
         301,
@@ -60,8 +91,13 @@ def test_the_batch_is_not_copied() -> None:
 
 
 def test_a_mark_of_a_newer_version_is_read() -> None:
-    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7], "a field that is not there yet"])
-    assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6))
+    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 7, 8, "a field to come"])
+    assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6, 7, 8, 9), 7, 8)
+
+
+def test_a_mark_of_an_older_version_is_read() -> None:
+    older = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6]])
+    assert records.decode_mark(older) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6), 0, 1)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x91\xa1x", b"\x91\x01", b"\x92\x05\x04"])

@@ -9,7 +9,7 @@ from posthouse.actors.queue_records import Counters, Kind, Mark, Moved
 from posthouse.actors.queue_state import QueueState
 from posthouse.transport import messages
 from posthouse.transport.errors import JournalCorrupt
-from posthouse.transport.messages import Cancel, Outcome, QueueSpec
+from posthouse.transport.messages import Cancel, QueueSpec
 from tests.support.queue_samples import sample_batch
 
 Record = tuple[int, int, bytes]
@@ -60,12 +60,12 @@ def test_what_is_not_settled_is_ready_with_its_attempts() -> None:
     info = state.info()
     assert (info.ready, info.unacked, info.stored, info.delivered, info.redelivered) == (6, 0, 10, 8, 1)
     assert (info.acked, info.rejected) == (2, 1)
-    assert state.lowest_position() == 1
+    assert state.storage.lowest_position() == 1
 
 
 def test_offsets_and_streams_go_on_after_a_restart() -> None:
     state = replayed(store(1, 5), ranges(Kind.SETTLED, (1, 5)))
-    assert state.mark().next_offset == 6
+    assert state.storage.mark().next_offset == 6
     assert state.store(*sample_batch(5), now_ms=0).outcome.value == "resent"
     assert state.store(*sample_batch(5, first_seq=6), now_ms=0).first_offset == 6
 
@@ -86,10 +86,10 @@ def test_the_same_records_twice_change_nothing() -> None:
         moved(1, 5, [3, 5, 1]),
     ]
     state = replayed(*payloads)
-    before = (alive(state), state.info(), state.mark(), state.lowest_position())
+    before = (alive(state), state.info(), state.storage.mark(), state.storage.lowest_position())
     for position, (kind, payload) in enumerate(payloads, start=1):
         state.replay.record(position, kind, payload)
-    assert (alive(state), state.info(), state.mark(), state.lowest_position()) == before
+    assert (alive(state), state.info(), state.storage.mark(), state.storage.lowest_position()) == before
 
 
 def test_a_store_that_comes_again_by_itself_does_not_bring_settled_messages_back() -> None:
@@ -104,7 +104,7 @@ def test_a_store_that_comes_again_by_itself_does_not_bring_settled_messages_back
 
 def test_records_about_offsets_long_gone_are_harmless() -> None:
     state = replayed(ranges(Kind.DELIVERED, (1, 100)), ranges(Kind.SETTLED, (1, 100)), store(101, 2, first_seq=101))
-    state.replay.settled([1, 100], Outcome.ACK)
+    state.replay.settled([1, 100], "acked")
     assert alive(state) == [(101, 2, 1)]
     assert state.info().acked == 0
 
@@ -113,21 +113,21 @@ def test_a_mark_may_be_written_between_a_store_and_its_record() -> None:
     early = Mark(6, [1, 5], {}, Counters(5, 0, 0, 0, 0, 0))
     state = replayed((Kind.MARK, records.encode_mark(early)), store(1, 5))
     assert alive(state) == [(1, 5, 1)]
-    assert state.mark().next_offset == 6
+    assert state.storage.mark().next_offset == 6
 
 
 def test_an_old_mark_takes_nothing_back() -> None:
     state = replayed(store(1, 5), (Kind.MARK, records.encode_mark(Mark(1, [1, 2], {}, Counters()))))
-    assert (state.mark().next_offset, state.mark().streams, state.info().stored) == (6, [1, 5], 5)
+    assert (state.storage.mark().next_offset, state.storage.mark().streams, state.info().stored) == (6, [1, 5], 5)
 
 
 def test_a_moved_batch_lives_as_its_record_says() -> None:
     alone = replayed(moved(11, 5, [12, 12, 3, 14, 15, 0]))
     assert alive(alone) == [(12, 1, 4), (14, 2, 1)]
-    assert (alone.mark().next_offset, alone.lowest_position(), alone.info().bytes) == (16, 1, 24)
+    assert (alone.storage.mark().next_offset, alone.storage.lowest_position(), alone.info().bytes) == (16, 1, 24)
     after_store = replayed(store(11, 5), store(16, 1, first_seq=6), moved(11, 5, [12, 12, 3, 14, 15, 0]))
     assert alive(after_store) == [(12, 1, 4), (14, 2, 1), (16, 1, 1)]
-    assert after_store.lowest_position() == 2
+    assert after_store.storage.lowest_position() == 2
 
 
 def test_a_move_that_is_older_than_where_the_batch_is_means_nothing() -> None:
@@ -136,7 +136,7 @@ def test_a_move_that_is_older_than_where_the_batch_is_means_nothing() -> None:
     state.replay.moved(Moved(1, [1, 2, 0], memoryview(raw)), batch, 9)
     state.replay.moved(Moved(1, [1, 5, 0], memoryview(raw)), batch, 8)
     assert alive(state) == [(1, 2, 1)]
-    assert state.lowest_position() == 9
+    assert state.storage.lowest_position() == 9
 
 
 @pytest.mark.parametrize("live", [[], [10, 12, 0], [12, 16, 0]])

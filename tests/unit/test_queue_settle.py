@@ -14,7 +14,7 @@ def test_an_ack_in_the_middle_leaves_the_rest_held() -> None:
     sample_consumer(state)
     state.dispatch()
     result = state.settle(1, 1, Outcome.ACK, [4, 6, 9, 9])
-    assert result == ([(4, 6), (9, 9)], [], [], 0)
+    assert result == ([(4, 6), (9, 9)], 0, None)
     info = state.info()
     assert (info.unacked, info.acked, info.bytes) == (6, 4, 48)
 
@@ -32,9 +32,9 @@ def test_a_stale_settle_is_counted_and_not_an_error() -> None:
     sample_consumer(state)
     state.dispatch()
     state.settle(1, 1, Outcome.ACK, [1, 2])
-    assert state.settle(1, 1, Outcome.ACK, [1, 3, 3, 3, 77, 80]) == ([(3, 3)], [], [], 7)
-    assert state.settle(2, 1, Outcome.ACK, [4, 4]) == ([], [], [], 1)
-    assert state.settle(1, 9, Outcome.NACK, [4, 4]) == ([], [], [], 1)
+    assert state.settle(1, 1, Outcome.ACK, [1, 3, 3, 3, 77, 80]) == ([(3, 3)], 7, None)
+    assert state.settle(2, 1, Outcome.ACK, [4, 4]) == ([], 1, None)
+    assert state.settle(1, 9, Outcome.NACK, [4, 4]).unknown == 1
     assert state.info().unacked == 1
 
 
@@ -42,24 +42,22 @@ def test_a_nack_returns_messages_to_their_place_with_their_attempt() -> None:
     state = sample_queue(6)
     sample_consumer(state, prefetch=4)
     state.dispatch()
-    assert state.settle(1, 1, Outcome.NACK, [2, 3]).requeued == [(2, 3)]
+    fate = state.settle(1, 1, Outcome.NACK, [2, 3]).fate
+    assert fate is not None
+    assert fate.requeued == [(2, 3)]
     assert shape(state.dispatch()) == [(1, 2, 2, 2)]
     state.settle(1, 1, Outcome.NACK, [1, 4])
     assert shape(state.dispatch()) == [(1, 1, 1, 2), (1, 2, 2, 3), (1, 4, 1, 2)]
 
 
 @pytest.mark.parametrize(("outcome", "requeue"), [(Outcome.REJECT, True), (Outcome.NACK, False)])
-def test_rejected_messages_leave_with_what_is_needed_to_move_them(outcome: Outcome, requeue: bool) -> None:
+def test_rejected_messages_are_gone_where_dead_letters_are_off(outcome: Outcome, requeue: bool) -> None:
     state = sample_queue(3, 3)
     sample_consumer(state)
     state.dispatch()
     result = state.settle(1, 1, outcome, [2, 5], requeue)
-    assert result.settled == [(2, 5)]
-    assert [(r.first_offset, r.attempt, r.start, r.stop) for r in result.rejected] == [
-        (2, 1, 1, 3),
-        (4, 1, 0, 2),
-    ]
-    assert all(piece.entry.raw is not None for piece in result.rejected)
+    assert result.fate is not None
+    assert (result.settled, result.fate.gone, result.fate.leaving) == ([], [(2, 5)], [])
     assert (state.info().rejected, state.info().acked, state.info().unacked) == (4, 0, 2)
 
 

@@ -189,9 +189,9 @@ def test_a_session_takes_all_it_had_with_it() -> None:
     sample_consumer(state, 1, session=2, prefetch=2)
     state.dispatch()
     assert state.get_one(1, 1, auto_ack=False) is not None
-    assert state.remove_session(1) == [(1, 4), (7, 7)]
+    assert state.remove_session(1).requeued == [(1, 4), (7, 7)]
     assert [(c.client, c.unacked) for c in state.consumers()] == [("program 2", 2)]
-    assert state.remove_session(1) == []
+    assert state.remove_session(1).requeued == []
 
 
 def test_an_exclusive_queue_serves_its_owner_only() -> None:
@@ -225,7 +225,7 @@ def test_get_one_gives_the_lowest_message_until_none_is_ready() -> None:
     assert (second.first_offset, second.settled) == (2, True)
     assert state.get_one(1, 1, auto_ack=True) is None
     assert (state.info().unacked, state.info().consumers) == (1, 0)
-    assert state.settle(1, 0, Outcome.ACK, [1, 2]) == ([(1, 1)], [], [], 1)
+    assert state.settle(1, 0, Outcome.ACK, [1, 2]) == ([(1, 1)], 1, None)
 
 
 def test_get_one_from_an_empty_queue_leaves_nothing_behind() -> None:
@@ -280,16 +280,16 @@ def test_a_queue_that_is_being_deleted_refuses_work() -> None:
 def test_a_batch_in_no_journal_pins_nothing_and_is_never_shed() -> None:
     state = sample_queue()
     state.store(*sample_batch(3), now_ms=0)
-    state.shed(0)
-    assert state.lowest_position() is None
-    assert state.bytes_in_memory > 0
+    state.storage.shed(0)
+    assert state.storage.lowest_position() is None
+    assert state.storage.bytes_in_memory > 0
 
 
 def test_a_position_for_a_batch_that_is_gone_means_nothing() -> None:
     state = sample_queue(1)
     state.purge()
-    state.placed(1, 200)
-    assert state.lowest_position() is None
+    state.storage.placed(1, 200)
+    assert state.storage.lowest_position() is None
 
 
 def test_one_old_message_does_not_pin_the_journal_once_it_is_moved() -> None:
@@ -297,29 +297,29 @@ def test_one_old_message_does_not_pin_the_journal_once_it_is_moved() -> None:
     sample_consumer(state)
     state.dispatch()
     state.settle(1, 1, Outcome.ACK, [1, 2, 4, 13])
-    assert state.lowest_position() == 100
-    (entry,) = state.entries_below(102)
-    assert state.live_ranges(entry) == [3, 3, 1]
-    state.placed(entry.first_offset, 103)
-    assert state.lowest_position() == 102
+    assert state.storage.lowest_position() == 100
+    (entry,) = state.storage.entries_below(102)
+    assert state.storage.live_ranges(entry) == [3, 3, 1]
+    state.storage.placed(entry.first_offset, 103)
+    assert state.storage.lowest_position() == 102
 
 
 def test_shed_bytes_are_missing_from_the_delivery_until_they_are_restored() -> None:
     state = sample_queue(5)
     batch, raw = sample_batch(5)
     sample_consumer(state)
-    state.shed(0)
+    state.storage.shed(0)
     (delivery,) = state.dispatch()
-    assert (delivery.entry.raw, state.bytes_in_memory) == (None, 0)
-    state.restore(delivery.entry, batch, raw)
+    assert (delivery.entry.raw, state.storage.bytes_in_memory) == (None, 0)
+    state.storage.restore(delivery.entry, batch, raw)
     assert delivery.entry.raw is raw
-    assert state.bytes_in_memory == delivery.entry.footprint
+    assert state.storage.bytes_in_memory == delivery.entry.footprint
 
 
 def test_a_mark_says_what_the_messages_do_not() -> None:
     state = sample_queue(5)
     state.store(*sample_batch(stream=2, dedup_id="order-1"), now_ms=9)
-    mark = state.mark()
+    mark = state.storage.mark()
     sample_consumer(state)
     state.dispatch()
     assert (mark.next_offset, mark.streams, mark.dedup_ids) == (7, [1, 5, 2, 1], {"order-1": 9})

@@ -51,13 +51,13 @@ def test_peek_shows_the_lowest_messages_ready_or_unacked_in_order() -> None:
 
 def test_peek_changes_nothing() -> None:
     state = looked_at()
-    before = (state.info(), state.consumers(), state.mark())
+    before = (state.info(), state.consumers(), state.storage.mark())
     state.peek(100)
-    assert (state.info(), state.consumers(), state.mark()) == before
+    assert (state.info(), state.consumers(), state.storage.mark()) == before
 
 
 def test_live_ranges_tell_how_often_each_was_delivered() -> None:
     state = looked_at()
     first, second = (state.peek(1)[0].entry, state.peek(8)[-1].entry)
-    assert state.live_ranges(first) == [1, 1, 1, 2, 2, 2, 3, 4, 1]
-    assert state.live_ranges(second) == [5, 5, 1, 6, 8, 0]
+    assert state.storage.live_ranges(first) == [1, 1, 1, 2, 2, 2, 3, 4, 1]
+    assert state.storage.live_ranges(second) == [5, 5, 1, 6, 8, 0]

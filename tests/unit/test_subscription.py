@@ -108,5 +108,5 @@ def test_a_get_takes_its_own_message_and_gives_back_one_that_came_too_late_for_a
     assert found is not None
     assert found.offset == 9
     (returned,) = subscription.take_settlements()
-    assert (returned.outcome, returned.ranges, returned.requeue) == (Outcome.NACK, [4, 4], True)
+    assert (returned.outcome, returned.ranges, returned.requeue) == (Outcome.RELEASE, [4, 4], True)
     assert subscription.take(9) is None

@@ -1,0 +1,273 @@
+"""The dead-letter actor: keeps what could not be handled, shows it, and sends it back.
+
+A burial is a round like a queue's store: appended, synced once, and only then settled. Redrives are moves the other
+way (`returns.py`). A full store refuses and the messages stay where they died.
+
+Fails with: DiskFault (its journal; the supervisor decides), assertions (ours; the next life replays the journal).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+import msgspec
+
+from posthouse.actors.actor import Context
+from posthouse.actors.dead_letter_records import (
+    Grave,
+    Kind,
+    Leaving,
+    decode_buried,
+    encode_buried,
+    encode_leaving,
+    encode_mark,
+    encode_ranges,
+)
+from posthouse.actors.dead_letter_replay import replay_record
+from posthouse.actors.dead_letter_store import DeadLetterStore, Group, StoreLimits, info_of
+from posthouse.actors.move import Admission
+from posthouse.actors.returns import Returns
+from posthouse.actors.stored_batch import Bytes, StoredBatch
+from posthouse.supervisor import control_messages as control
+from posthouse.transport import messages
+from posthouse.transport.batch import check_batch, headers_of, message_id_of, slice_batch
+from posthouse.transport.errors import InvalidArgument, ProtocolViolation, QueueFull
+from posthouse.transport.links import Arrived, Link
+from posthouse.transport.messages import Batch, Failed, Message, Reply, StoreNote
+from posthouse.transport.messages_dead import (
+    Bury,
+    DeadLetterInfo,
+    DeadLetterStatus,
+    DeadLetterStoreInfo,
+    Death,
+    GetDeadLetter,
+    ListCauses,
+    ListDeadLetters,
+    PurgeDeadLetters,
+    Redrive,
+    RedriveStatus,
+)
+
+LIST_MAX: Final = 1_000
+COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
+COMPACT_RATIO: Final = 4
+MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
+DISK_LOOK_MS: Final = 1_000
+
+
+@final
+class DeadLetterActor:
+    """The one store of dead letters."""
+
+    def __init__(self, context: Context, limits: StoreLimits | None = None) -> None:
+        self._context = context
+        self._limits = limits or StoreLimits()
+        self._store = DeadLetterStore(self._limits)
+        self._returns = Returns(context, self._store, self._batch_of, self._headers_of)
+        self._is_disk_low = False
+        self._refused = 0
+
+    # ---- life ----
+
+    def start(self) -> None:
+        self._look_at_disk()
+        for records in self._context.journal.replay_chunks():
+            for record in records:
+                replay_record(self._store, record.position, record.kind, record.payload)
+            self._store.backlog.shed(self._limits.memory_bytes_max)
+        self._store.replayed()
+        self._returns.start()
+
+    def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
+        link = arrived.link
+        if type(message) is Bury:
+            self._bury(link, message)
+        elif isinstance(message, Reply | Failed | StoreNote) and self._returns.owns(link):
+            self._returns.heard(link, message)
+        else:
+            self._request(link, message)
+
+    def link_opened(self, link: Link) -> None:
+        """Sources and clients come and go; nothing is kept of them."""
+
+    def link_ended(self, link: Link, abandoned: list[Any]) -> None:
+        if self._returns.owns(link) and abandoned:
+            self._returns.abandoned(link, abandoned)
+
+    def settled(self, link: Link, contexts: list[Any]) -> None:
+        if self._returns.owns(link):
+            self._returns.settled(link, contexts)
+
+    def wake(self, key: str) -> None:
+        if key == "disk":
+            self._look_at_disk()
+        else:
+            self._returns.wake(key)
+
+    def noticed(self, message: control.FromSupervisor) -> None:
+        self._returns.noticed(message)
+
+    def finish_round(self) -> None:
+        self._returns.work()
+        if self._context.journal.segment_is_full:
+            self._rotate()
+        self._store.backlog.shed(self._limits.memory_bytes_max)
+
+    def _look_at_disk(self) -> None:
+        self._is_disk_low = self._context.journal.free_bytes() < self._limits.disk_free_bytes_min
+        self._context.set_timer("disk", self._context.monotonic_ms + DISK_LOOK_MS)
+
+    # ---- letters in ----
+
+    def _bury(self, link: Link, bury: Bury) -> None:
+        batch = messages.decode(bury.batch)
+        if not isinstance(batch, Batch) or batch.count != bury.count or bury.first_seq < 1:
+            raise ProtocolViolation("a Bury carries another number of messages than it says")
+        check_batch(batch, self._context.limits)
+        admission = self._store.admission(bury)
+        if admission is Admission.SEEN:
+            return
+        if admission is Admission.GAP:
+            self._refuse(link, bury, "gap", f"numbers before {bury.first_seq} are missing")
+            return
+        try:
+            if self._is_disk_low:
+                raise QueueFull("the broker's disk is nearly full; make room")
+            entry = self._store.bury(bury, batch, memoryview(bury.batch))
+        except QueueFull as error:
+            self._refused += bury.count
+            self._refuse(link, bury, error.code, str(error))
+            return
+        assert entry.raw is not None
+        grave = Grave(bury.stream, bury.first_seq, bury.death)
+        parts = encode_buried(entry.first_offset, grave, entry.raw)
+        self._store.placed(entry.first_offset, self._context.append(Kind.BURIED, *parts))
+        self._returns.buried(batch)
+
+    def _refuse(self, link: Link, bury: Bury, code: str, text: str) -> None:
+        self._context.send(link, StoreNote(bury.stream, bury.first_seq, bury.count, code, text))
+
+    # ---- requests ----
+
+    def _request(self, link: Link, message: Message) -> None:
+        context, store = self._context, self._store
+        match message:
+            case ListDeadLetters(request, wanted, limit, after):
+                _check_limit(limit)
+                found = store.letters(wanted, self._headers_of, after, limit)
+                context.reply(link, request, [self._info(*letter) for letter in found])
+            case ListCauses(request, wanted, limit):
+                _check_limit(limit)
+                context.reply(link, request, store.causes(wanted, self._headers_of, limit))
+            case GetDeadLetter(request, number):
+                context.reply(link, request, self._one(number))
+            case PurgeDeadLetters(request, wanted):
+                purged = store.purge(wanted, self._headers_of)
+                if purged:
+                    context.append(Kind.PURGED, encode_ranges(purged))
+                context.reply(link, request, sum(last - first + 1 for first, last in purged))
+            case Redrive():
+                self._returns.begin(link, message)
+            case RedriveStatus(request, number, stop):
+                context.reply(link, request, self._returns.status(number, stop=stop))
+            case DeadLetterStatus(request):
+                context.reply(link, request, self._status())
+            case _:
+                raise ProtocolViolation(f"the dead letters do not understand {type(message).__name__}")
+
+    def _status(self) -> DeadLetterStoreInfo:
+        store = self._store
+        return DeadLetterStoreInfo(
+            messages=store.backlog.live,
+            leaving=store.leaving.count,
+            bytes=store.backlog.body_bytes,
+            messages_max=self._limits.messages_max,
+            bytes_max=self._limits.bytes_max,
+            is_full=store.is_full or self._is_disk_low,
+            buried=store.counters.buried,
+            redriven=store.counters.redriven,
+            purged=store.counters.purged,
+            refused=self._refused,
+            journal_bytes=self._context.journal.stats().bytes,
+        )
+
+    def _info(self, group: Group, number: int, is_leaving: bool) -> DeadLetterInfo:
+        message_id = message_id_of(self._batch_of(group.first_id), number - group.first_id)
+        return info_of(group, number, message_id, is_leaving=is_leaving)
+
+    def _one(self, number: int) -> tuple[DeadLetterInfo, Death, Batch]:
+        group = self._store.find(number)
+        entry = self._store.backlog.find(number)
+        assert entry.position is not None
+        death = decode_buried(self._context.journal.read(entry.position).payload).grave.death
+        is_leaving = bool(self._store.leaving.pieces(number, number))
+        index = number - group.first_id
+        batch = slice_batch(self._batch_of(group.first_id), index, index + 1)
+        return self._info(group, number, is_leaving), death, batch
+
+    def _headers_of(self, group: Group) -> dict[str, Any] | None:
+        return headers_of(self._batch_of(group.first_id))
+
+    def _batch_of(self, first_id: int) -> Batch:
+        entry = self._store.backlog.get(first_id)
+        assert entry is not None
+        raw = self._raw_of(entry)
+        return entry.batch or _decode(raw)
+
+    def _raw_of(self, entry: StoredBatch) -> Bytes:
+        """The batch's bytes, read back from the journal if they are not in memory."""
+        if entry.raw is not None:
+            return entry.raw
+        assert entry.position is not None, "only what is in the journal is ever dropped from memory"
+        raw = decode_buried(self._context.journal.read(entry.position).payload).raw
+        self._store.backlog.restore(entry, _decode(raw), raw)
+        self._store.backlog.shed(self._limits.memory_bytes_max)
+        return raw
+
+    # ---- the journal ----
+
+    def _rotate(self) -> None:
+        """Begin a new segment; let go of those that nothing needs, and copy forward what pins an old one."""
+        journal, backlog = self._context.journal, self._store.backlog
+        journal.commit()
+        journal.rotate([(Kind.MARK, encode_mark(self._store.mark()))])
+        self._trim()
+        size = journal.stats().bytes
+        if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * backlog.body_bytes:
+            span = journal.next_position - journal.first_position
+            moved = 0
+            for entry in backlog.placed_below(journal.first_position + span // 4):
+                self._move_forward(entry)
+                moved += entry.size
+                if moved > MOVE_BYTES_MAX:
+                    break
+            journal.commit()
+            self._trim()
+
+    def _move_forward(self, entry: StoredBatch) -> None:
+        journal, store = self._context.journal, self._store
+        assert entry.position is not None
+        old = decode_buried(journal.read(entry.position).payload)
+        grave = Grave(old.grave.stream, old.grave.first_seq, old.grave.death, store.live_ranges(entry))
+        parts = encode_buried(entry.first_offset, grave, old.raw)
+        store.placed(entry.first_offset, journal.append(Kind.MOVED, *parts))
+        for queue, intent in store.intents_in(entry):
+            flat = [number for pair in intent.item.ranges for number in pair]
+            leaving = Leaving(queue, store.outboxes[queue].stream, intent.first_seq, flat)
+            journal.append(Kind.LEAVING, encode_leaving(leaving))
+
+    def _trim(self) -> None:
+        lowest = self._store.backlog.lowest_position()
+        journal = self._context.journal
+        journal.trim(journal.next_position if lowest is None else lowest)
+
+
+def _decode(raw: Bytes) -> Batch:
+    batch = messages.decode(raw)
+    assert isinstance(batch, Batch)
+    return batch
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= LIST_MAX:
+        raise InvalidArgument(f"a listing shows 1 to {LIST_MAX} entries, not {limit}")

@@ -1,0 +1,108 @@
+"""What becomes of messages that were not handled: back to their place, back later, to the dead letters, or gone.
+
+The part of a queue's core that knows the retry policy. Ranges come in that nobody holds any more; they are put where
+they belong, and the result says what the journal must know of it. A message whose move to the dead letters is not
+finished is *leaving*: still in the queue, and given to nobody. Everything is per range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, final
+
+from posthouse.actors import queue_view
+from posthouse.actors.move import Intent
+from posthouse.actors.offsets import merged
+from posthouse.actors.queue_contents import Leave, QueueContents
+from posthouse.actors.queue_history import Failure, death
+from posthouse.actors.retry import delay_ms, is_exhausted
+from posthouse.transport.messages import QueueSpec
+from posthouse.transport.messages_dead import Attempt
+
+Piece = tuple[int, int, int]
+"""First offset, last offset, times delivered."""
+
+REJECTED: Final = "rejected"
+EXHAUSTED: Final = "attempts_exhausted"
+EXPIRED: Final = "expired"
+MAX_LENGTH: Final = "max_length"
+
+
+class Retry(NamedTuple):
+    """Ranges that failed once more and are in their place again at `due_ms`; 0: at once."""
+
+    due_ms: int
+    attempt: Attempt
+    ranges: list[tuple[int, int]]
+
+
+class Fate(NamedTuple):
+    """What became of ranges. `gone` left the queue for good, `requeued` is ready, `leaving` has intents to be sent."""
+
+    requeued: list[tuple[int, int]]
+    retries: list[Retry]
+    leaving: list[Intent[Leave]]
+    gone: list[tuple[int, int]]
+
+
+@final
+class Failures:
+    """Decides over the contents of one queue."""
+
+    __slots__ = ("_contents", "_spec")
+
+    def __init__(self, spec: QueueSpec, contents: QueueContents) -> None:
+        self._spec = spec
+        self._contents = contents
+
+    def failed(self, pieces: Iterable[Piece], failure: Failure, *, is_final: bool = False) -> Fate:
+        """Deliveries of these ranges failed; `is_final`: the consumer asks for no other attempt."""
+        contents, policy = self._contents, self._spec.retry
+        fate = Fate([], [], [], [])
+        retries: dict[int, Retry] = {}
+        for first, last, times in pieces:
+            attempt = contents.histories.attempt(failure, times)
+            if is_final or is_exhausted(policy, times):
+                if self._spec.dead_letter == "store":
+                    contents.histories.add(first, last, attempt)
+                self._end([(first, last, times)], REJECTED if is_final else EXHAUSTED, failure.now_ms, fate)
+                continue
+            if policy.kind != "off" or failure.error or failure.retry_after_ms:
+                retry = retries.get(times)
+                if retry is None:
+                    retry = retries[times] = Retry(self._due_ms(failure, times), attempt, [])
+                contents.histories.add(first, last, attempt)
+                retry.ranges.append((first, last))
+                if retry.due_ms > failure.now_ms:
+                    contents.waiting.put(first, last, times, retry.due_ms)
+                    continue
+            contents.ready.put(first, last, times)
+            fate.requeued.append((first, last))
+        fate.retries.extend(retries.values())
+        return fate._replace(requeued=merged(sorted(fate.requeued)), gone=merged(sorted(fate.gone)))
+
+    def _due_ms(self, failure: Failure, times: int) -> int:
+        if failure.how == "consumer_gone":
+            return 0
+        pause_ms = failure.retry_after_ms
+        if pause_ms is None:
+            pause_ms = delay_ms(self._spec.retry, times, failure.chance)
+        return failure.now_ms + pause_ms if pause_ms else 0
+
+    def end(self, pieces: Iterable[Piece], reason: str, now_ms: int) -> Fate:
+        """These ranges, which nobody holds and which are neither ready nor waiting any more, die of this."""
+        fate = Fate([], [], [], [])
+        self._end(pieces, reason, now_ms, fate)
+        return fate._replace(gone=merged(sorted(fate.gone)))
+
+    def _end(self, pieces: Iterable[Piece], reason: str, now_ms: int, fate: Fate) -> None:
+        contents = self._contents
+        for first, last, times in pieces:
+            if self._spec.dead_letter != "store":
+                fate.gone.append((first, last))
+                continue
+            for low, high, history in contents.histories.pieces(first, last):
+                died = death(self._spec.name, reason, now_ms, times, history)
+                for cut in queue_view.slices(contents.backlog, [(low, high, times)]):
+                    end = cut.first_offset + cut.stop - cut.start - 1
+                    fate.leaving.append(contents.leave(cut.first_offset, end, died))

@@ -1,0 +1,53 @@
+"""The policies of a queue: keyword arguments of `declare_queue` as they travel, checked."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from posthouse.arguments import check_count, check_seconds
+from posthouse.retry import Retry
+from posthouse.transport.errors import InvalidArgument
+
+OVERFLOWS: Final = ("drop-head", "reject-publish", "dead-letter")
+DEAD_LETTER_POLICIES: Final = ("store", "off")
+LENGTH_MAX: Final = 1 << 40
+_NOT_YET: Final = {"priority": False}
+"""Policies of later versions with their defaults, which are accepted; anything else is refused, never ignored."""
+
+
+def queue_policies(given: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a `QueueSpec`. Raises InvalidArgument."""
+    policies = dict(given)
+    for name, default in _NOT_YET.items():
+        if policies.pop(name, default) not in (None, default):
+            raise InvalidArgument(f"{name} is not in this version of posthouse")
+    fields: dict[str, Any] = {}
+    retry = policies.pop("retry", None)
+    if retry is not None:
+        if not isinstance(retry, Retry):
+            raise InvalidArgument(f"retry is {retry!r}; it is a posthouse.Retry, as in Retry(max_attempts=5)")
+        fields["retry"] = retry.spec()
+    for name, field in (("ttl_s", "ttl_ms"), ("ack_timeout_s", "ack_timeout_ms")):
+        value = policies.pop(name, None)
+        if value is not None:
+            fields[field] = check_lifetime_ms(name, value)
+    for name in ("max_length", "max_bytes"):
+        value = policies.pop(name, None)
+        if value is not None:
+            fields[name] = check_count(name, value, 1, LENGTH_MAX)
+    for name, choices in (("overflow", OVERFLOWS), ("dead_letter", DEAD_LETTER_POLICIES)):
+        value = policies.pop(name, choices[0])
+        if value not in choices:
+            raise InvalidArgument(f"{name} is {value!r}; it is one of {', '.join(choices)}")
+        fields[name] = value
+    for name in policies:
+        raise InvalidArgument(f"declare_queue has no argument {name!r}")
+    return fields
+
+
+def check_lifetime_ms(name: str, value: object) -> int:
+    """Seconds, at least a millisecond and at most ten years, in milliseconds. Raises InvalidArgument."""
+    milliseconds = round(check_seconds(name, value) * 1_000)
+    if not 1 <= milliseconds <= 10 * 366 * 24 * 3_600 * 1_000:
+        raise InvalidArgument(f"{name} is {value!r}; it is at least 0.001 seconds and at most ten years")
+    return milliseconds
