@@ -23,7 +23,7 @@ RESERVED_PREFIXES: Final = ("amq.", "posthouse.")
 UNROUTED_POLICIES: Final = ("hold", "dead-letter", "alternate", "return", "drop")
 """What an exchange may do with what no queue wants."""
 
-HOLD_FOR_MS_MAX: Final = 10 * 365 * 24 * 60 * 60 * 1000
+HOLD_FOR_MS_MAX: Final = 10 * 366 * 24 * 60 * 60 * 1000
 HOLD_LENGTH_MAX: Final = 100_000_000
 HOLD_BYTES_MAX: Final = 1 << 40
 

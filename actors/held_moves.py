@@ -1,4 +1,4 @@
-"""How what was held leaves its exchange: sent in order, followed until it has landed, offered again where it was refused.
+"""How what was held leaves its exchange: sent in order, followed until it has landed, offered again where refused.
 
 A part of the exchange actor's shell. Queues get held messages on the link that direct traffic takes, and before
 whatever is routed later. What a queue or the dead letters cannot take now is offered again; it is never dropped.

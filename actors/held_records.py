@@ -60,7 +60,7 @@ class HeldRecord(NamedTuple):
 
 @final
 class RoadRecord(msgspec.Struct, frozen=True, array_like=True):
-    """One stream of moves. `serial` tells a queue from an earlier one of its name; `seq` is its next or first number."""
+    """One stream of moves. `serial` tells a queue from an earlier one of its name; `seq`: next or first number."""
 
     queue: str
     serial: int

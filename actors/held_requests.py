@@ -54,6 +54,8 @@ def answer(
             context.reply(link, request, _must_hold(spec, holding).expire())
         case HoldStatus(request):
             context.reply(link, request, _status(spec, holding))
+        case PrepareDeleteExchange(_, is_called_off=True) if link.target == REGISTRY and holding is not None:
+            holding.is_closing = False
         case PrepareDeleteExchange(request) if link.target == REGISTRY:
             if holding is not None:
                 _refuse_while_holding(spec, holding)

@@ -23,6 +23,7 @@ from posthouse import requests
 from posthouse.address import Address, parse_address
 from posthouse.aio_consumer import Consumer
 from posthouse.aio_dead_letters import DeadLetters
+from posthouse.aio_held import HeldMessages
 from posthouse.aio_message import Message, Settling
 from posthouse.aio_publisher import Publisher
 from posthouse.aio_wire import Wire
@@ -37,7 +38,7 @@ from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport.errors import BrokerNotRunning, NotDone, from_wire
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeInfo, QueueInfo
 from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump
 
@@ -103,6 +104,7 @@ class Broker:
         self._streams: dict[str, Stream] = {}
         self._is_closing = False
         self.dead_letters = DeadLetters(self._ask, self._pause)
+        self.held = HeldMessages(self._ask)
 
     # ---- topology ----
 
@@ -116,6 +118,7 @@ class Broker:
         internal: bool = False,
         alternate: str | None = None,
         unrouted: str | None = None,
+        **hold: Any,
     ) -> None:
         """Make an exchange, or check that it is as described. Raises PreconditionFailed naming what differs."""
         await self._ask(
@@ -127,6 +130,7 @@ class Broker:
                 internal=internal,
                 alternate=alternate,
                 unrouted=unrouted,
+                hold=hold,
             )
         )
 
@@ -197,7 +201,7 @@ class Broker:
         """All queues, by name."""
         return await self._ask(requests.queues())
 
-    async def exchanges(self) -> list[ExchangeSpec]:
+    async def exchanges(self) -> list[ExchangeInfo]:
         """All exchanges, by name, the default exchange "" first."""
         return await self._ask(requests.exchanges())
 

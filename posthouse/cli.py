@@ -23,6 +23,7 @@ from posthouse import (
     cli_dead_letters,
     cli_explain,
     cli_health,
+    cli_held,
     cli_journal,
     cli_listing,
     cli_publish,
@@ -93,6 +94,12 @@ dlq.command("show")(cli_dead_letters.show)
 dlq.command("redrive")(cli_dead_letters.redrive)
 dlq.command("purge")(cli_dead_letters.purge)
 
+held = typer.Typer(no_args_is_help=True)
+held.command("list")(cli_held.list_held)
+held.command("release")(cli_held.release)
+held.command("expire")(cli_held.expire)
+held.command("status")(cli_held.status)
+
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
 app.command("demo", rich_help_panel=_BROKER)(cli_broker.demo)
@@ -109,6 +116,7 @@ app.command("get", rich_help_panel=_MESSAGES)(cli_consume.get)
 app.command("peek", rich_help_panel=_MESSAGES)(cli_consume.peek)
 app.command("purge", rich_help_panel=_MESSAGES)(cli_topology.purge)
 
+app.add_typer(held, name="held", rich_help_panel=_MESSAGES, help="What exchanges hold for queues to come.")
 app.add_typer(
     dlq,
     name="dlq",

@@ -19,6 +19,7 @@ from posthouse.arguments import check_seconds
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
 from posthouse.dead_letters import DeadLetters
+from posthouse.held import HeldMessages
 from posthouse.message import Message
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
 from posthouse.receipt import PublishReceipt
@@ -27,7 +28,7 @@ from posthouse.status import make_status
 from posthouse.stream import Stream
 from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, from_wire
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeInfo, QueueInfo
 from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump
 
@@ -64,6 +65,7 @@ class Broker:
         self._timeout_s = timeout_s
         self._streams: dict[str, Stream] = {}
         self.dead_letters = DeadLetters(self._ask, self._pause)
+        self.held = HeldMessages(self._ask)
 
     # ---- topology ----
 
@@ -77,11 +79,14 @@ class Broker:
         internal: bool = False,
         alternate: str | None = None,
         unrouted: str | None = None,
+        **hold: Any,
     ) -> None:
         """Make an exchange, or check that it is as described. Raises PreconditionFailed naming what differs.
 
-        `kind`: direct, topic, fanout or headers. `unrouted`: what happens to messages no queue wants: `return`
-        (refused with Unroutable, the default), `drop` (counted), or `alternate` (handed to the exchange `alternate`).
+        `kind`: direct, topic, fanout or headers. `unrouted`: what happens to messages no queue wants: `hold`
+        (they wait for one, the default), `dead-letter`, `alternate` (handed to the exchange `alternate`), `return`
+        (refused with Unroutable) or `drop` (counted). `hold_for_s`, `hold_max_length`, `hold_max_bytes` bound what is
+        held; what they do not say the broker's configuration does.
         """
         self._ask(
             requests.declare_exchange(
@@ -92,6 +97,7 @@ class Broker:
                 internal=internal,
                 alternate=alternate,
                 unrouted=unrouted,
+                hold=hold,
             )
         )
 
@@ -165,7 +171,7 @@ class Broker:
         """All queues, by name."""
         return self._ask(requests.queues())
 
-    def exchanges(self) -> list[ExchangeSpec]:
+    def exchanges(self) -> list[ExchangeInfo]:
         """All exchanges, by name, the default exchange "" first."""
         return self._ask(requests.exchanges())
 

@@ -15,8 +15,9 @@ NAMES: Final = {Durability.SYNC: "sync", Durability.OS: "os", Durability.MEMORY:
 class PublishReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """Every queue in `queues` has the message, at least as safe as `durability` says (sync, os or memory).
 
-    `queues` is empty when the exchange drops what nobody wants. `held`: it waits for a subscriber. `duplicate`: a
-    queue had seen its `dedup_id`. `scheduled_id`: of a delayed message.
+    `held`: no queue wanted it, and it waits for one, as safe as that. `queues` is empty then, and when the exchange
+    drops what nobody wants or makes a dead letter of it. `duplicate`: a queue had seen its `dedup_id`. `scheduled_id`:
+    of a delayed message.
     """
 
     queues: list[str]
@@ -28,4 +29,4 @@ class PublishReceipt(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, receipt: Receipt) -> Self:
         durability = NAMES[Durability(receipt.durability)]
-        return cls(queues=sorted(receipt.queues), durability=durability, duplicate=receipt.duplicate)
+        return cls(queues=sorted(receipt.queues), durability=durability, duplicate=receipt.duplicate, held=receipt.held)

@@ -15,7 +15,7 @@ import msgspec
 
 from posthouse.arguments import check_count
 from posthouse.message import Message, Slice
-from posthouse.queue_policies import queue_policies
+from posthouse.queue_policies import hold_bounds, queue_policies
 from posthouse.session import REGISTRY, Call, result_of
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
@@ -25,6 +25,7 @@ from posthouse.transport.messages import (
     BindingSpec,
     ConsumerInfo,
     Deliver,
+    ExchangeInfo,
     ExchangeSpec,
     QueueInfo,
     QueueSpec,
@@ -73,9 +74,11 @@ def declare_exchange(
     internal: bool,
     alternate: str | None,
     unrouted: str | None,
+    hold: dict[str, Any],
 ) -> Request[None]:
     if unrouted is None:
-        unrouted = "alternate" if alternate is not None else "return"
+        # What holds messages for queues to come must not go by itself.
+        unrouted = "alternate" if alternate is not None else "return" if auto_delete else "hold"
     spec = ExchangeSpec(
         name=check_name("exchange", name),
         kind=kind,
@@ -84,6 +87,7 @@ def declare_exchange(
         internal=internal,
         alternate=alternate,
         unrouted=unrouted,
+        **hold_bounds(hold),
     )
     return Request(REGISTRY, lambda number: messages.DeclareExchange(number, spec))
 
@@ -165,8 +169,8 @@ def queues() -> Request[list[QueueInfo]]:
     return Request(REGISTRY, messages.ListQueues, list[QueueInfo])
 
 
-def exchanges() -> Request[list[ExchangeSpec]]:
-    return Request(REGISTRY, messages.ListExchanges, list[ExchangeSpec])
+def exchanges() -> Request[list[ExchangeInfo]]:
+    return Request(REGISTRY, messages.ListExchanges, list[ExchangeInfo])
 
 
 def bindings() -> Request[list[BindingSpec]]:

@@ -89,6 +89,26 @@ class QueueSpec(_Value, frozen=True):
 
 
 @final
+class ExchangeInfo(_Value, frozen=True):
+    """An exchange as declared, and what it holds for queues to come: messages, bytes, and messages on their way."""
+
+    name: str
+    kind: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    alternate: str | None = None
+    unrouted: str = "return"
+    hold_for_ms: int | None = None
+    hold_max_length: int | None = None
+    hold_max_bytes: int | None = None
+    serial: int = 0
+    held: int = 0
+    held_bytes: int = 0
+    leaving: int = 0
+
+
+@final
 class BindingSpec(_Value, frozen=True):
     """A rule from an exchange to a queue or to another exchange."""
 

@@ -21,6 +21,9 @@ from posthouse.transport.descriptions import (
     Durability as Durability,
 )
 from posthouse.transport.descriptions import (
+    ExchangeInfo as ExchangeInfo,
+)
+from posthouse.transport.descriptions import (
     ExchangeSpec as ExchangeSpec,
 )
 from posthouse.transport.descriptions import (
@@ -242,7 +245,7 @@ class Unbind(_Message, frozen=True, tag=35):
 
 @final
 class ListExchanges(_Message, frozen=True, tag=36):
-    """The answer is a list of `ExchangeSpec`."""
+    """The answer is a list of `ExchangeInfo`."""
 
     request: int
 

@@ -85,9 +85,13 @@ class HoldStatus(_Message, frozen=True, tag=93):
 
 @final
 class PrepareDeleteExchange(_Message, frozen=True, tag=94):
-    """The registry asks an exchange to hold nothing more from now on. Refused while it holds anything; else nil."""
+    """The registry asks an exchange to hold nothing more from now on. Refused while it holds anything; else nil.
+
+    `is_called_off`: it may go on as before; there is no answer.
+    """
 
     request: int
+    is_called_off: bool = False
 
 
 HoldMessage = ListHeld | ReleaseHeld | ExpireHeld | HoldStatus | PrepareDeleteExchange
