@@ -264,7 +264,9 @@ class Returns:
                 is_end = False
                 break
             queue = job.asked.to or group.queue
-            if queue in job.unavailable:
+            if not queue:
+                job.text = job.text or "letters that died in no queue stay; name the queue they should go to"
+            if not queue or queue in job.unavailable:
                 continue
             for first, last in self._store.ranges(group, job.filter):
                 last = min(last, job.up_to, first + room - 1)

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 
 from posthouse.transport.descriptions import RetrySpec
 from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
-from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher, SimUndertaker
+from tests.simulation.clients import (
+    History,
+    SimArchitect,
+    SimBinder,
+    SimConsumer,
+    SimLatecomer,
+    SimPublisher,
+    SimUndertaker,
+)
 from tests.simulation.network import Weather
-from tests.simulation.verdict import judge
+from tests.simulation.verdict import HOLDERS, judge
 from tests.simulation.world import World
 
 KEYS = ["a.b", "a.c", "x.y.z", "a"]
+SINGLY_CONSUMED = ("one", "three", "changing", "late", "later", "rescued")
 FAULTS_MS = 3_000
 SETUP_MS_MAX = 10_000
 HEALED_MS_MAX = 60_000
@@ -23,7 +32,12 @@ EXCHANGES = [
     ExchangeSpec(name="rest", kind="fanout"),
     ExchangeSpec(name="head", kind="headers", unrouted="drop"),
     ExchangeSpec(name="changing", kind="fanout"),
+    ExchangeSpec(name="patient", kind="topic", unrouted="hold"),
+    ExchangeSpec(name="brief", kind="direct", unrouted="hold", hold_max_length=6),
 ]
+CHANGING = ("changing", "patient", "brief")
+"""Exchanges whose bindings change in a run, so that no table knows their routes."""
+
 PATIENT = RetrySpec(max_attempts=1_000, first_delay_ms=20, max_delay_ms=100)
 HASTY = RetrySpec(max_attempts=3, first_delay_ms=10, max_delay_ms=20)
 QUEUES = [
@@ -31,6 +45,14 @@ QUEUES = [
     QueueSpec(name="two", retry=RetrySpec(kind="off")),
     QueueSpec(name="three", retry=HASTY, ack_timeout_ms=300),
     QueueSpec(name="changing", retry=PATIENT),
+    QueueSpec(name="late", retry=PATIENT),
+    QueueSpec(name="later", retry=PATIENT),
+    QueueSpec(name="rescued", retry=PATIENT),
+]
+LATE = [
+    BindingSpec(source="patient", destination="late", key="#"),
+    BindingSpec(source="patient", destination="later", key="a.*"),
+    BindingSpec(source="brief", destination="later", key="k"),
 ]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
@@ -82,12 +104,15 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     history = History()
     architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
     assert _until(world, lambda: architect.is_done, SETUP_MS_MAX)
-    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing")]
+    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in SINGLY_CONSUMED]
     consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
     for exchange in ("fan", "top", "head"):
         SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
     SimPublisher(world, "publisher-default", history, ("", ["one", "three"], messages // 2))
+    SimPublisher(world, "publisher-patient", history, ("patient", KEYS, messages // 2))
+    SimPublisher(world, "publisher-brief", history, ("brief", ["k"], messages // 3))
     SimBinder(world, "binder", history, 6)
+    latecomer = SimLatecomer(world, "latecomer", history, [(source.randint(300, 4_000), late) for late in LATE])
     undertaker = SimUndertaker(world, "undertaker", history)
     world.introduce_all()
     world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
@@ -101,9 +126,12 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     undertaker.is_tidy = True
     undertaker.left = -1
     expected = _Expected(history)
-    is_drained = _until(
-        world, lambda: expected.is_drained() and _is_idle(consumers) and undertaker.left == 0, HEALED_MS_MAX
-    )
+
+    def is_over() -> bool:
+        is_quiet = _is_idle(consumers) and undertaker.left == 0 and latecomer.bound == len(LATE)
+        return is_quiet and expected.is_drained()
+
+    is_drained = _until(world, is_over, HEALED_MS_MAX)
     broken = judge(history, expected.queues())
     if not is_drained:
         broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")
@@ -129,7 +157,7 @@ class _Expected:
         return {
             body: queues_of(exchange, key, headers)
             for body, (exchange, key, headers) in self._history.published.items()
-            if exchange != "changing"
+            if exchange not in CHANGING
         }
 
     def missing(self) -> list[str]:
@@ -138,6 +166,10 @@ class _Expected:
             repr(body) for body in history.published if body not in history.confirmed and body not in history.refused
         ]
         seen = history.acked
+        held = [body for body, receipt in history.confirmed.items() if receipt.held]
+        undecided += [
+            f"{body!r}, which was held" for body in held if not any((body, queue) in seen for queue in HOLDERS)
+        ]
         return undecided + [
             f"{body!r} in {queue}"
             for body, receipt in history.confirmed.items()

@@ -27,6 +27,7 @@ def judge(history: History, expected: dict[bytes, set[str]]) -> list[str]:
         *_dishonest(by_copy),
         *_out_of_order(history, by_copy),
         *_misrouted(history),
+        *_wrongly_held(history, by_copy),
     ]
 
 
@@ -132,4 +133,23 @@ def _misrouted(history: History) -> list[str]:
         has_arrived = body in history.confirmed
         if has_arrived != is_bound:
             found.append(f"{body!r} was published while bound={is_bound} was confirmed, and routed={has_arrived}")
+    return found
+
+
+HOLDERS = ("late", "later", "rescued")
+"""Where what was held ends: with those who came late, or in the queue for what nobody came for."""
+
+
+def _wrongly_held(history: History, by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
+    """What was held reached somebody: one of the late, or the queue for dead letters, and not both."""
+    found = []
+    for body, (exchange, _, _) in history.published.items():
+        reached = {queue for queue in HOLDERS if (body, queue) in by_copy}
+        is_held = body in history.confirmed and history.confirmed[body].held
+        if is_held and not reached:
+            found.append(f"held and never delivered: {body!r}")
+        if exchange == "brief" and len(reached) > 1:
+            found.append(f"released and a dead letter too: {body!r} in {sorted(reached)}")
+        if exchange == "patient" and "rescued" in reached:
+            found.append(f"a dead letter before its time: {body!r}")
     return found
