@@ -79,9 +79,7 @@ class HeldState:
         # What is too large to keep would be a key just as large, so such batches do not share a group.
         is_kept = len(headers) <= HEADERS_KEPT_BYTES_MAX
         key = (batch.routing_key, headers if is_kept else b"#%d" % number)
-        group = self.groups.get(key)
-        if group is None:
-            group = self.groups[key] = Group(key, headers if is_kept else None)
+        group = self.groups.get(key) or Group(key, headers if is_kept else None)
         entry = Held(number, batch.count, group, raw, held_ms)
         entry.start = start
         entry.until_ms = held_ms + for_ms

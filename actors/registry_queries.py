@@ -18,13 +18,13 @@ from posthouse.actors.registry_state import Directory
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import UnknownExchange
 from posthouse.transport.links import Link
 from posthouse.transport.messages import (
     BindingSpec,
     ConsumerInfo,
     DescribeTree,
-    ExchangeInfo,
     ExchangeSpec,
     Explain,
     Failed,

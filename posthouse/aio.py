@@ -36,9 +36,10 @@ from posthouse.session import Call
 from posthouse.status import make_status
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import BrokerNotRunning, NotDone, from_wire
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeInfo, QueueInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump
 

@@ -25,7 +25,8 @@ from posthouse.cli_output import (
     yes,
 )
 from posthouse.client import Broker
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeInfo, QueueInfo
+from posthouse.transport.descriptions import ExchangeInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 
 _QUEUES: Final = (
     Column("queue", can_shrink=True),

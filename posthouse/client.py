@@ -26,9 +26,10 @@ from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
 from posthouse.stream import Stream
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, from_wire
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeInfo, QueueInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump
 

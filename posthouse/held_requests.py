@@ -11,8 +11,8 @@ from typing import Final, final
 
 from posthouse.arguments import check_count
 from posthouse.requests import Request
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import InvalidArgument
-from posthouse.transport.messages import ExchangeInfo
 from posthouse.transport.messages_hold import ExpireHeld, HeldInfo, HoldInfo, HoldStatus, ListHeld, ReleaseHeld
 from posthouse.transport.names import actor_of_exchange, check_name
 

@@ -18,6 +18,7 @@ from posthouse.message import Message, Slice
 from posthouse.queue_policies import hold_bounds, queue_policies
 from posthouse.session import REGISTRY, Call, result_of
 from posthouse.transport import messages
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.limits import PREFETCH_MAX
@@ -25,7 +26,6 @@ from posthouse.transport.messages import (
     BindingSpec,
     ConsumerInfo,
     Deliver,
-    ExchangeInfo,
     ExchangeSpec,
     QueueInfo,
     QueueSpec,

@@ -7,7 +7,8 @@ from typing import Any
 
 from posthouse import broker_file
 from posthouse.address import Address
-from posthouse.transport.messages import ExchangeInfo, QueueInfo
+from posthouse.transport.descriptions import ExchangeInfo
+from posthouse.transport.messages import QueueInfo
 
 
 def make_status(

@@ -6,6 +6,7 @@ names        which names, routing keys and headers are allowed
 descriptions the records inside messages: what an exchange, a queue, a binding, a consumer are
 messages     the vocabulary: all that actors and clients say to each other, as frozen values
 messages_dead  the part of it that speaks of dead letters
+messages_hold  the part of it that speaks of what exchanges hold
 explanation  why a message would reach these queues and not those
 batch        the unit of work: built, checked, sliced and taken apart
 wire         messages to frames and back

@@ -21,9 +21,6 @@ from posthouse.transport.descriptions import (
     Durability as Durability,
 )
 from posthouse.transport.descriptions import (
-    ExchangeInfo as ExchangeInfo,
-)
-from posthouse.transport.descriptions import (
     ExchangeSpec as ExchangeSpec,
 )
 from posthouse.transport.descriptions import (
@@ -189,7 +186,7 @@ class QueueConsumers(_Message, frozen=True, tag=19):
     request: int
 
 
-# ---- topology: client → registry ----
+# ---- topology: client → registry → exchanges ----
 
 
 @final
@@ -311,9 +308,6 @@ class PrepareDelete(_Message, frozen=True, tag=44):
     request: int
     if_unused: bool = False
     if_empty: bool = False
-
-
-# ---- registry → exchanges ----
 
 
 @final

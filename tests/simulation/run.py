@@ -12,10 +12,10 @@ from tests.simulation.clients import (
     SimArchitect,
     SimBinder,
     SimConsumer,
-    SimLatecomer,
     SimPublisher,
     SimUndertaker,
 )
+from tests.simulation.latecomer import SimLatecomer
 from tests.simulation.network import Weather
 from tests.simulation.verdict import HOLDERS, judge
 from tests.simulation.world import World

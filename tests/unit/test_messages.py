@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from posthouse.transport import messages
-from posthouse.transport.descriptions import RetrySpec
+from posthouse.transport.descriptions import ExchangeInfo, RetrySpec
 from posthouse.transport.messages import (
     NIL,
     ActorDown,
@@ -76,6 +76,15 @@ from posthouse.transport.messages_dead import (
     RedriveStatus,
     Restore,
 )
+from posthouse.transport.messages_hold import (
+    ExpireHeld,
+    HeldInfo,
+    HoldInfo,
+    HoldStatus,
+    ListHeld,
+    PrepareDeleteExchange,
+    ReleaseHeld,
+)
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
@@ -136,7 +145,7 @@ FILTER: Final = DeadLetterFilter(
 
 SAMPLES: Final[tuple[Message, ...]] = (
     BATCH,
-    Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full"),
+    Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full", True),
     StoreNote(77, 41, 2, "duplicate", "seen before"),
     Consume(1, 9, 100, True, True),
     Cancel(2, 9),
@@ -188,6 +197,11 @@ SAMPLES: Final[tuple[Message, ...]] = (
     RedriveStatus(33, 2, True),
     DeadLetterStatus(34),
     LookAfter(35, 1_000, 1_009),
+    ListHeld(5, 10, 77),
+    ReleaseHeld(6, "billing"),
+    ExpireHeld(7),
+    HoldStatus(8),
+    PrepareDeleteExchange(9),
 )
 
 VALUES: Final = (
@@ -228,6 +242,30 @@ VALUES: Final = (
         refused=3,
     ),
     RedriveInfo(id=2, state="stopped", matched=12, moved=10, returned=2, failed=1, text="1 of 10 canaries failed"),
+    HeldInfo(
+        number=77,
+        exchange="orders",
+        routing_key="eu.berlin",
+        message_id="m-1",
+        held_ms=1,
+        until_ms=2,
+        size=5,
+    ),
+    HoldInfo(
+        exchange="orders",
+        messages=12,
+        bytes=60,
+        leaving=1,
+        hold_for_ms=1_000,
+        messages_max=100,
+        bytes_max=1_000,
+        is_full=True,
+        held=20,
+        released=7,
+        dead=1,
+        journal_bytes=4_096,
+    ),
+    ExchangeInfo(name="orders", kind="topic", unrouted="hold", hold_max_length=5, serial=3, held=4, held_bytes=9),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
 )
 
