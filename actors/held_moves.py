@@ -60,6 +60,7 @@ class HeldMoves:
         state: HeldState,
         journal: HeldJournal,
         queue_link: Callable[[str], Link],
+        now_ms: Callable[[], int],
     ) -> None:
         self.has_returned = False
         self._context = context
@@ -67,6 +68,7 @@ class HeldMoves:
         self._state = state
         self._journal = journal
         self._queue_link = queue_link
+        self._now_ms = now_ms
         self._dead_letters: Link | None = None
         self._by_stream: dict[int, Road] = {}
         self._landed: list[tuple[int, int, int]] = []
@@ -83,7 +85,7 @@ class HeldMoves:
         whither = list(queues)
         for part, is_durable in _parts(chosen):
             roads = [self._road(queue, serial, is_durable=is_durable) for queue, serial in whither]
-            record = self._state.leave(part, roads, reason, self._context.wall_ms)
+            record = self._state.leave(part, roads, reason, self._now_ms())
             if is_durable:
                 self._journal.leaving(record)
 
@@ -206,7 +208,7 @@ class HeldMoves:
 
     def offer_again(self) -> None:
         """Try what was refused once more. What a queue refused beyond its time comes back, to become dead letters."""
-        now_ms = self._context.wall_ms
+        now_ms = self._now_ms()
         for road in list(self._state.roads.values()):
             if not road.is_blocked:
                 continue

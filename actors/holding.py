@@ -31,6 +31,8 @@ TIMER: Final = "hold"
 DISK_TIMER: Final = "disk"
 DISK_LOOK_MS: Final = 1_000
 EXPIRED_PER_ROUND_MAX: Final = 5_000
+LEAVING_MAX: Final = 20_000
+"""So many may be on their way before an exchange whose limits are reached refuses; more where its limit is higher."""
 
 
 @final
@@ -69,9 +71,10 @@ class Holding:
         self.is_closing = False
         self.state = HeldState(self.limits.memory_bytes_max)
         self.journal = HeldJournal(context, self.state, is_durable=spec.durable)
-        self.moves = HeldMoves(context, spec.name, self.state, self.journal, queue_link)
+        self.moves = HeldMoves(context, spec.name, self.state, self.journal, queue_link, self._now_ms)
         self._context = context
         self._exchange = spec.name
+        self._clock_ms = 0
         self._is_informed = False
         self._is_disk_low = False
 
@@ -79,10 +82,15 @@ class Holding:
 
     def start(self) -> None:
         """Rebuild from the journal; nothing leaves before the topology is known."""
+        self._clock_ms = self._context.wall_ms - self._context.monotonic_ms
         if self.is_durable:
             self.journal.replay(self.limits.for_ms)
             self.moves.start()
             self._look_at_disk()
+
+    def _now_ms(self) -> int:
+        """The wall clock as it was when this life began, carried on by the one that never steps."""
+        return self._clock_ms + self._context.monotonic_ms
 
     def _look_at_disk(self) -> None:
         self._is_disk_low = self.journal.free_bytes() < self.limits.disk_free_bytes_min
@@ -115,7 +123,8 @@ class Holding:
 
     @property
     def _is_stuck(self) -> bool:
-        return self.moves.dead_road.is_blocked or self.state.leaving >= self.limits.messages_max
+        """The dead letters refuse, or are so far behind that they may be away."""
+        return self.moves.dead_road.is_blocked or self.state.leaving >= max(LEAVING_MAX, self.limits.messages_max)
 
     def has_seen(self, batch: Batch) -> bool:
         """It was held before: its publisher did not hear so and sent it again."""
@@ -128,7 +137,7 @@ class Holding:
         """
         level = min(durability_of(batch), Durability.SYNC if self.is_durable else Durability.MEMORY)
         self._check(batch, len(memoryview(raw)), level)
-        entry = self.state.hold(batch, bytes(raw), self._context.wall_ms, self.limits.for_ms)
+        entry = self.state.hold(batch, bytes(raw), self._now_ms(), self.limits.for_ms)
         if level > Durability.MEMORY:
             self.journal.held(entry, is_synced=level == Durability.SYNC)
         if at_once:
@@ -216,7 +225,7 @@ class Holding:
         self.moves.leave([(entry, entry.count) for entry in entries], whither)
 
     def _expire(self) -> None:
-        state, now_ms = self.state, self._context.wall_ms
+        state, now_ms = self.state, self._now_ms()
         if not self._is_stuck:
             for _ in range(EXPIRED_PER_ROUND_MAX):
                 entry = state.due(now_ms)

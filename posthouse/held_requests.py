@@ -5,9 +5,10 @@ Pure. Both clients ask through these functions. Times are aware datetimes in UTC
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, final
+
+import msgspec
 
 from posthouse.arguments import check_count
 from posthouse.requests import Request
@@ -21,8 +22,7 @@ NUMBER_MAX: Final = (1 << 63) - 1
 
 
 @final
-@dataclass(frozen=True)
-class HeldMessage:
+class HeldMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message that no queue has wanted yet. `number` is its place in its exchange; at `until` it is a dead letter."""
 
     number: int
