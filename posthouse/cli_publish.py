@@ -122,10 +122,13 @@ def _report_many(published: int, as_json: bool) -> None:
 def _report_one(receipt: PublishReceipt, as_json: bool) -> None:
     queues = list(receipt.queues)
     if as_json:
-        print_json({"queues": queues, "durability": receipt.durability, "duplicate": receipt.duplicate})
+        said = {"durability": receipt.durability, "duplicate": receipt.duplicate, "held": receipt.held}
+        print_json({"queues": queues, **said})
     elif receipt.duplicate:
         say(f"a duplicate: {', '.join(map(printable, queues)) or 'the broker'} had it already")
     elif queues:
         say(f"published to {', '.join(map(printable, queues))} ({receipt.durability})")
+    elif receipt.held:
+        say(f"held for a queue to come ({receipt.durability})")
     else:
         say("published, but no queue wanted it")
