@@ -268,6 +268,9 @@ class Returns:
                 is_end = False
                 break
             destination = _destination(job.asked, group)
+            if not destination.name and not destination.is_exchange:
+                job.remark = "letters that died in no queue stay; name the queue they should go to"
+                continue
             if destination.actor in job.unavailable:
                 continue
             for first, last in self._store.ranges(group, job.filter):
