@@ -41,7 +41,7 @@ from posthouse.transport.messages import (
     WatchTopology,
 )
 from posthouse.transport.messages_dead import Republish
-from posthouse.transport.names import actor_of_queue, decode_headers
+from posthouse.transport.names import DEAD_LETTER, actor_of_queue, decode_headers
 
 DUPLICATE: Final = "duplicate"
 """The code of a `StoreNote` for a `dedup_id` that the queue has seen within its window."""
@@ -93,8 +93,8 @@ class ExchangeActor:
             self._take(arrived, message, raw)
         elif type(message) is Republish:
             batch = messages.decode(message.batch)
-            if not isinstance(batch, Batch):
-                raise ProtocolViolation("a Republish carries no Batch")
+            if not isinstance(batch, Batch) or arrived.link.client_name != DEAD_LETTER:
+                raise ProtocolViolation("a Republish comes from the dead letters and carries a Batch")
             self._take(arrived, batch, message.batch, message)
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._apply(message)
