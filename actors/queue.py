@@ -170,7 +170,8 @@ class QueueActor:
     def finish_round(self) -> None:
         self._pass_time()
         self._dispatch()
-        self._departures.send()
+        if self._state.outbox.has_unsent:
+            self._departures.send()
         if self._registry is not None:
             self._watch_use(self._registry)
         if self._spec.durable:
@@ -367,8 +368,7 @@ class QueueActor:
 
     def _send_slice(self, link: Link, consumer: int, part: Slice) -> None:
         encoded = messages.encode(self._slice_message(consumer, part))
-        count = part.stop - part.start
-        self._context.forward(link, encoded, len(encoded), count, None)
+        self._context.forward(link, encoded, len(encoded), part.stop - part.start, None)
 
     def _slice_message(self, consumer: int, part: Slice) -> Deliver:
         return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(self._bytes_of_slice(part)))

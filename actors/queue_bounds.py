@@ -58,10 +58,13 @@ class Bounds:
 
     def next_ms(self) -> int | None:
         """When to look again, at the latest."""
-        contents = self._contents
-        times = [contents.waiting.next_ms(), contents.expiries.next_ms()]
-        if self.deadlines is not None:
-            times.append(self.deadlines.next_ms())
+        waiting_ms, expires_ms = self._contents.waiting.next_ms(), self._contents.expiries.next_ms()
+        if self.deadlines is None:
+            # Asked in every round of every queue, and in most queues there is never anything to wait for.
+            if expires_ms is None:
+                return waiting_ms
+            return expires_ms if waiting_ms is None or expires_ms < waiting_ms else waiting_ms
+        times = [waiting_ms, expires_ms, self.deadlines.next_ms()]
         return min((time for time in times if time is not None), default=None)
 
     def pass_time(self, now_ms: int, chance: float) -> list[tuple[Kind, Fate]]:
