@@ -60,7 +60,7 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
-from posthouse.transport.names import DELAY, actor_of_queue
+from posthouse.transport.names import DEAD_LETTER, DELAY, actor_of_queue
 
 
 @final
@@ -102,8 +102,8 @@ class ExchangeActor:
             self._apply(message)
         elif type(message) is Republish:
             batch = messages.decode(message.batch)
-            if not isinstance(batch, Batch):
-                raise ProtocolViolation("a Republish carries no Batch")
+            if not isinstance(batch, Batch) or arrived.link.client_name != DEAD_LETTER:
+                raise ProtocolViolation("a Republish comes from the dead letters and carries a Batch")
             self._take(arrived, batch, message.batch, message)
         elif isinstance(message, ReceiveReplies | ReplyStatus) and self._replies is not None:
             self._look_after_replies(self._replies, link, message)

@@ -330,7 +330,7 @@ class Returns:
 
         def arrived(first_offset: Any) -> None:
             canary.first_offset = first_offset or 0
-            if not first_offset and not job.is_over:
+            if not first_offset and not job.is_over and not intent.is_refused:
                 canary.is_decided = True
                 job.stop("the outcome of the canaries is not known, because their queue restarted; the rest stays")
             self._settle(job)
