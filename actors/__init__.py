@@ -17,6 +17,9 @@ fingerprint       what equal causes of failure have in common, as twelve digits
 move              the two ends of a move between actors: exactly once, whatever crashes
 queue_contents    what survives of a queue: its living messages, what it has seen, its counters
 queue_effects     what a queue tells its shell to do
+queue_ready       what is ready in a queue with priorities
+queue_idle        since when nobody has used a queue
+breaker           stops deliveries when nearly all of them fail, and probes
 queue_view        a queue looked at: its counts, its consumers, its first messages
 queue_replay      a queue rebuilt from its journal, record by record
 queue_storage     what of a queue must be kept, what may be dropped from memory, what it has seen

@@ -12,6 +12,7 @@ line.
 """
 
 from posthouse import aio, errors
+from posthouse.breaker import Breaker
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
 from posthouse.dead_letter_requests import DeadLetter
@@ -24,6 +25,7 @@ from posthouse.retry import Retry
 __version__ = "0.1.0"
 
 __all__ = [
+    "Breaker",
     "Broker",
     "Consumer",
     "DeadLetter",

@@ -24,6 +24,8 @@ HEADERS_BYTES_MAX: Final = 64 * 1024
 
 PREFETCH_MAX: Final = 65_535
 DEDUP_ID_BYTES_MAX: Final = 255
+PRIORITIES: Final = 10
+"""Messages have a priority from 0 to 9; higher goes first where a queue has priorities."""
 
 
 @final

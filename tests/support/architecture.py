@@ -31,6 +31,7 @@ CORES = (
     "supervisor/restart_policy.py",
     "supervisor/tree.py",
     "actors/binding_table.py",
+    "actors/breaker.py",
     "actors/dead_letter_*.py",
     "actors/declaration.py",
     "actors/fingerprint.py",
