@@ -17,6 +17,7 @@ fingerprint       what equal causes of failure have in common, as twelve digits
 move              the two ends of a move between actors: exactly once, whatever crashes
 queue_contents    what survives of a queue: its living messages, what it has seen, its counters
 queue_effects     what a queue tells its shell to do
+queue_dispatch    who gets how many of what is ready
 queue_ready       what is ready in a queue with priorities
 queue_idle        since when nobody has used a queue
 breaker           stops deliveries when nearly all of them fail, and probes
@@ -47,7 +48,10 @@ loop              the cell's clock and sockets, the one loop of a process
 Actors
 registry          the topology, journaled, and the directory of who lives where
 exchange          routes batches, keeps them until every queue has answered
+registry_directory  who lives where, told to whoever asked
 queue             stores, delivers and settles
+stored_bytes      the bytes of a queue's batches, from memory or from its journal
+usage             tells the registry when nobody needs a queue any more
 departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal
 dead_letter       keeps what could not be handled, shows it, sends it back

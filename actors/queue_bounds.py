@@ -62,12 +62,16 @@ class Bounds:
         times = [contents.waiting.next_ms(), contents.expiries.next_ms()]
         if self.deadlines is not None:
             times.append(self.deadlines.next_ms())
+        if self._failures.breaker is not None:
+            times.append(self._failures.breaker.next_ms())
         return min((time for time in times if time is not None), default=None)
 
     def pass_time(self, now_ms: int, chance: float) -> list[tuple[Kind, Fate]]:
         """Bring back, expire and take away what is due."""
         contents = self._contents
         done: list[tuple[Kind, Fate]] = []
+        if self._failures.breaker is not None:
+            self._failures.breaker.pass_time(now_ms)
         if self.deadlines is not None:
             for held in self.deadlines.pop_due(now_ms):
                 holder = self._consumers.find(held.session, held.consumer)
@@ -114,21 +118,26 @@ class Bounds:
             )
 
     def drop_overflow(self, now_ms: int) -> Fate | None:
-        """Take the oldest ready messages out until the queue is within its bounds, or none is ready."""
+        """Take ready messages out until the queue is within its bounds, or none is ready.
+
+        The oldest go first; in a queue with priorities, the oldest of the lowest.
+        """
         taken: list[Piece] = []
-        while self._contents.ready.count:
+        least = self._contents.least
+        while least.count:
             excess = self._excess(taken)
             if excess <= 0:
                 break
-            entry = self._contents.backlog.find(self._contents.ready.first)
-            piece = self._contents.ready.pop_first(min(excess, entry.last_offset + 1 - self._contents.ready.first))
+            first = least.first
+            entry = self._contents.backlog.find(first)
+            piece = least.pop_first(min(excess, entry.last_offset + 1 - first))
             assert piece is not None
             taken.append(piece)
         if not taken:
             return None
         if self._spec.overflow == "dead-letter":
-            return self._failures.end(taken, MAX_LENGTH, now_ms)
-        return Fate([], [], [], [(first, last) for first, last, _ in taken])
+            return self._failures.end(sorted(taken), MAX_LENGTH, now_ms)
+        return Fate([], [], [], sorted((first, last) for first, last, _ in taken))
 
     def _excess(self, taken: list[Piece]) -> int:
         """How many of the oldest messages are too many, at least, when these are gone already."""
@@ -141,7 +150,7 @@ class Bounds:
             left = contents.backlog.body_bytes - self._bytes_of((first, last) for first, last, _ in taken)
             left -= self._bytes_of((first, last) for first, last, _ in contents.leaving)
             if left > spec.max_bytes:
-                entry = contents.backlog.find(contents.ready.first)
+                entry = contents.backlog.find(contents.least.first)
                 excess = max(excess, -(-(left - spec.max_bytes) * entry.count // max(1, entry.body_bytes)))
         return excess
 

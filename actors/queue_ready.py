@@ -132,3 +132,6 @@ class LeastFirst:
 
 Ready: TypeAlias = RangeMap[int] | PriorityReady
 """What is ready in a queue of either kind."""
+
+Least: TypeAlias = RangeMap[int] | LeastFirst
+"""The same, from the end at which a queue that is too long loses messages."""

@@ -15,8 +15,9 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.registry_directory import Announcements
 from posthouse.actors.registry_queries import Queries
-from posthouse.actors.registry_state import Directory, Operation, Operations, Whereabouts
+from posthouse.actors.registry_state import Deletion, Directory, Operation, Operations, Whereabouts
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
@@ -32,10 +33,6 @@ from posthouse.transport.errors import (
 )
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
-    ActorDown as ActorDownMessage,
-)  # fmt: skip
-from posthouse.transport.messages import (
-    ActorUp,
     Bind,
     DeclareExchange,
     DeclareQueue,
@@ -52,6 +49,7 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
+from posthouse.transport.messages_use import QueueUsed
 from posthouse.transport.names import DEAD_LETTER, actor_of_exchange, actor_of_queue
 
 KIND_CHANGE: Final = 1
@@ -76,18 +74,19 @@ class RegistryActor:
         self._remove_journal = remove_journal
         self.topology = Topology()
         self.directory = Directory()
+        self._announcements = Announcements(context, self.directory)
         self._operations = Operations(self.directory)
         self._queries = Queries(context, self)
         self._exchanges: dict[Link, str] = {}
         self._queue_links: dict[str, Link] = {}
         self._owners: dict[Link, int] = {}
-        self._deleting: dict[int, tuple[DeleteQueue, Link | None]] = {}
+        self._deleting: dict[int, Deletion] = {}
+        self._held: list[tuple[Link, int, QueueSpec]] = []
         self._stopping: dict[int, tuple[Operation, QueueSpec]] = {}
         self._starting: dict[int, str] = {}
         self._census = 0
         self._last_request = 0
         self._serial = 0
-        self._is_announced = False
 
     # ---- life ----
 
@@ -105,8 +104,7 @@ class RegistryActor:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()
         for actor in STANDING_ACTORS:
-            self._context.tell_supervisor(control.Watch(actor))
-            self.directory.where(actor)
+            self._announcements.watch(actor)
         for name in self.topology.exchanges:
             self._start_exchange(name)
         for spec in self.topology.queues.values():
@@ -126,8 +124,7 @@ class RegistryActor:
     def _start_exchange(self, name: str) -> None:
         actor = actor_of_exchange(name)
         self._starting[self._order(control.StartChild, "exchanges", "exchange", actor, name.encode())] = actor
-        self._context.tell_supervisor(control.Watch(actor))
-        self.directory.where(actor)
+        self._announcements.watch(actor)
 
     def _start_queue(self, spec: QueueSpec) -> None:
         actor = actor_of_queue(spec.name)
@@ -155,15 +152,12 @@ class RegistryActor:
             case Unbind() | DeleteExchange() | DeleteQueue():
                 self._remove(link, message)
             case Locate(request, actor):
-                self.directory.watch(actor, link)
-                self._tell(link, actor, self.directory.actors.get(actor, Whereabouts(state="unknown")))
+                self._announcements.locate(link, actor)
             case WatchTopology():
                 self._exchanges[link] = link.client_name
                 self._push(link, self.topology.snapshot())
-            case QueueUnused(name, serial):
-                queue = self.topology.queues.get(name)
-                if queue is not None and queue.serial == serial and queue.auto_delete:
-                    self._delete_queue(None, DeleteQueue(0, name, if_unused=True))
+            case QueueUnused(name, serial, is_idle):
+                self._queue_unused(name, serial, is_idle)
             case Reply(request) | Failed(request) if link.is_opener:
                 self._queue_answered(request, message)
             case _:
@@ -196,7 +190,7 @@ class RegistryActor:
             present = set(self._owners.values())
             for spec in list(self.topology.queues.values()):
                 if spec.owner and spec.owner not in present:
-                    self._delete_queue(None, DeleteQueue(0, spec.name))
+                    self._delete_queue(Deletion(None, DeleteQueue(0, spec.name)))
         else:
             self._queries.wake(key)
 
@@ -218,11 +212,7 @@ class RegistryActor:
         actors = {actor_of_exchange(name) for name in self.topology.exchanges}
         for operation in self._operations.take_finished(actors):
             self._answer(operation)
-        if not self._is_announced and all(
-            where.state in ("up", "quarantined") for where in self.directory.actors.values()
-        ):
-            self._is_announced = True
-            self._context.tell_supervisor(control.Announce("ready"))
+        self._announcements.say_when_ready()
         journal = self._context.journal
         if journal.segment_is_full:
             journal.commit()
@@ -247,17 +237,33 @@ class RegistryActor:
         changes: dict[str, Any] = {"serial": self._serial + 1, "name": name, "owner": 0}
         if spec.exclusive:
             changes.update(durable=False, owner=link.client_id)
-        if self._is_stopping(spec.name):
-            raise ActorDown(f"queue {spec.name!r} is being deleted; try again")
+        if self._is_going(spec.name):
+            # It is made anew, or found in use, when that is over: nobody is told of a queue that is on its way out.
+            self._held.append((link, request, spec))
+            return
         spec = msgspec.structs.replace(spec, **changes)
         change = self.topology.declare_queue(spec, named_by_broker=is_named_here)
         self._commit(Operation(link, request, spec.name, actor=actor_of_queue(spec.name)), change)
         if change is not None:
             self._serial += 1
             self._start_queue(spec)
+        elif spec.expires_ms is not None:
+            self._context.send(self._queue_links[spec.name], QueueUsed())
 
-    def _is_stopping(self, name: str) -> bool:
-        return any(spec.name == name for _, spec in self._stopping.values())
+    def _is_going(self, name: str) -> bool:
+        """Is it being stopped, or being asked whether it is still idle?"""
+        return any(spec.name == name for _, spec in self._stopping.values()) or any(
+            deletion.if_idle and deletion.message.name == name for deletion in self._deleting.values()
+        )
+
+    def _declare_held(self) -> None:
+        """A queue has gone, or stays: whoever declared it meanwhile is served now."""
+        held, self._held = self._held, []
+        for link, request, spec in held:
+            try:
+                self._declare_queue(link, request, spec)
+            except (Refused, Unavailable) as error:
+                self._context.refuse(link, request, error)
 
     def _commit(self, operation: Operation, change: TopologyChange | None) -> None:
         """Journal a change, apply it, tell the exchanges; the answer comes when they have it."""
@@ -267,7 +273,8 @@ class RegistryActor:
             for link in self._exchanges:
                 self._push(link, change)
             for name in change.drop_exchanges:
-                self._stop_exchange(name)
+                self._order(control.StopChild, actor_of_exchange(name))
+                self._announcements.gone(actor_of_exchange(name))
         operation.version = self.topology.version
         self._operations.add(operation)
 
@@ -280,18 +287,13 @@ class RegistryActor:
                 case DeleteExchange(_, name, if_unused):
                     self._commit(operation, self.topology.delete_exchange(name, if_unused))
                 case DeleteQueue():
-                    self._delete_queue(link, message)
+                    self._delete_queue(Deletion(link, message))
         except (UnknownBinding, UnknownExchange, UnknownQueue) as error:
             operation.error = error
             self._commit(operation, None)
 
     def _push(self, link: Link, change: TopologyChange) -> None:
         self._context.send(link, change, context=change.version)
-
-    def _stop_exchange(self, name: str) -> None:
-        actor = actor_of_exchange(name)
-        self._order(control.StopChild, actor)
-        self._gone(actor)
 
     def _answer(self, operation: Operation) -> None:
         if operation.link is None:
@@ -308,7 +310,19 @@ class RegistryActor:
 
     # ---- deleting a queue: ask it, journal it, stop it, remove its journal ----
 
-    def _delete_queue(self, link: Link | None, message: DeleteQueue) -> None:
+    def _queue_unused(self, name: str, serial: int, is_idle: bool) -> None:
+        queue = self.topology.queues.get(name)
+        if queue is None or queue.serial != serial:
+            return
+        wanted = queue.auto_delete
+        if is_idle:
+            is_up = self.directory.where(actor_of_queue(name)).is_up
+            wanted = queue.expires_ms is not None and is_up and not self._is_going(name)
+        if wanted:
+            self._delete_queue(Deletion(None, DeleteQueue(0, name, if_unused=True), is_idle))
+
+    def _delete_queue(self, deletion: Deletion) -> None:
+        link, message = deletion.link, deletion.message
         spec = self.topology.queues.get(message.name)
         if spec is None:
             raise UnknownQueue(f"there is no queue {message.name!r}")
@@ -317,8 +331,8 @@ class RegistryActor:
         where = self.directory.where(actor_of_queue(message.name))
         if where.is_up:
             self._last_request += 1
-            self._deleting[self._last_request] = (message, link)
-            prepare = PrepareDelete(self._last_request, message.if_unused, message.if_empty)
+            self._deleting[self._last_request] = deletion
+            prepare = PrepareDelete(self._last_request, message.if_unused, message.if_empty, deletion.if_idle)
             self._context.send(self._queue_links[message.name], prepare)
         elif message.if_empty:
             raise ActorDown(f"queue {message.name!r} is {where.state}, so nobody knows whether it is empty")
@@ -329,11 +343,12 @@ class RegistryActor:
         if request not in self._deleting:
             self._queries.answered(request, answer)
             return
-        message, link = self._deleting.pop(request)
+        deletion = self._deleting.pop(request)
         if isinstance(answer, Reply):
-            self._deleted(link, message, msgspec.msgpack.decode(answer.result))
-        elif link is not None:
-            self._context.send(link, Failed(message.request, answer.code, answer.text))
+            self._deleted(deletion.link, deletion.message, msgspec.msgpack.decode(answer.result))
+        elif deletion.link is not None:
+            self._context.send(deletion.link, Failed(deletion.message.request, answer.code, answer.text))
+        self._declare_held()
 
     def _deleted(self, link: Link | None, message: DeleteQueue, count: int) -> None:
         spec = self.topology.queues[message.name]
@@ -343,21 +358,23 @@ class RegistryActor:
         actor = actor_of_queue(message.name)
         self._context.disconnect(self._queue_links.pop(message.name))
         self._stopping[self._order(control.StopChild, actor)] = (operation, spec)
-        self._gone(actor)
+        self._announcements.gone(actor)
         self._delete_again(actor)
 
     def _delete_again(self, actor: str) -> None:
         """The queue is gone, or died before it answered: what else waits to delete it is begun again."""
-        waiting = [number for number, (message, _) in self._deleting.items() if actor_of_queue(message.name) == actor]
-        for message, link in [self._deleting.pop(number) for number in waiting]:
+        waiting = [number for number, one in self._deleting.items() if actor_of_queue(one.message.name) == actor]
+        for deletion in [self._deleting.pop(number) for number in waiting]:
+            link, message = deletion.link, deletion.message
             try:
                 if link is not None:
                     self._remove(link, message)
-                elif message.name in self.topology.queues:
-                    self._delete_queue(None, message)
+                elif message.name in self.topology.queues and not deletion.if_idle:
+                    self._delete_queue(deletion)
             except (Refused, Unavailable) as error:
                 assert link is not None, "the broker itself never asks what can be refused"
                 self._context.refuse(link, message.request, error)
+        self._declare_held()
 
     def _stop_strangers(self, nodes: list[control.NodeInfo]) -> None:
         """A crash between journaling a deletion and stopping the actor leaves one that nobody names any more."""
@@ -371,6 +388,7 @@ class RegistryActor:
             operation, spec = stopping
             self._remove_journal(spec)
             self._operations.add(operation)
+            self._declare_held()
         actor = self._starting.pop(request, None)
         if actor is not None and not ok:
             self._moved(actor, Whereabouts(state="quarantined", reason=text))
@@ -378,22 +396,5 @@ class RegistryActor:
     # ---- directory ----
 
     def _moved(self, actor: str, where: Whereabouts) -> None:
-        if actor not in self.directory.actors:
-            return
-        self.directory.actors[actor] = where
-        if where.state == "quarantined":
+        if self._announcements.moved(actor, where) and where.state == "quarantined":
             self._delete_again(actor)
-        for link in self.directory.watchers.get(actor, ()):
-            self._tell(link, actor, where)
-
-    def _gone(self, actor: str) -> None:
-        """The actor's exchange or queue was deleted: whoever asked for it is told that it is unknown now."""
-        self.directory.actors.pop(actor, None)
-        for link in self.directory.watchers.get(actor, ()):
-            self._tell(link, actor, Whereabouts(state="unknown", reason="deleted"))
-
-    def _tell(self, link: Link, actor: str, where: Whereabouts) -> None:
-        if where.is_up:
-            self._context.send(link, ActorUp(actor, where.generation, where.endpoint))
-        else:
-            self._context.send(link, ActorDownMessage(actor, where.generation, where.state, where.reason))

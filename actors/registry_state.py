@@ -12,6 +12,7 @@ from typing import Any, final
 
 from posthouse.transport.errors import Refused
 from posthouse.transport.links import Link
+from posthouse.transport.messages import DeleteQueue
 
 
 @final
@@ -28,6 +29,16 @@ class Operation:
     version: int = 0
     actor: str = ""
     error: Refused | None = None
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Deletion:
+    """A queue that was asked to make ready to go. `link` None: the broker asks; `if_idle`: if still nobody uses it."""
+
+    link: Link | None
+    message: DeleteQueue
+    if_idle: bool = False
 
 
 @final

@@ -27,7 +27,7 @@ class StoredBatch(msgspec.Struct, eq=False, gc=False):
     decoded form, kept for what may be sliced: of a single message it would be several times the bytes, and decoding
     those again costs a quarter of a microsecond. `position` is the journal's, None when the batch is in no journal.
     `live` of its messages are not settled; `live_bytes` is their share of `body_bytes`, exact when all bodies have the
-    same length.
+    same length. `priority` is what its publisher asked for, whether the queue has priorities or not.
     """
 
     first_offset: int
@@ -40,6 +40,7 @@ class StoredBatch(msgspec.Struct, eq=False, gc=False):
     live: int
     live_bytes: int
     position: int | None = None
+    priority: int = 0
 
     @property
     def footprint(self) -> int:
@@ -52,7 +53,10 @@ def stored(first_offset: int, batch: Batch, raw: Bytes) -> StoredBatch:
     count, body_bytes = batch.count, batch.bodies.nbytes
     last_offset = first_offset + count - 1
     kept = batch if count > 1 else None
-    return StoredBatch(first_offset, last_offset, count, kept, raw, len(raw), body_bytes, count, body_bytes)
+    entry = StoredBatch(first_offset, last_offset, count, kept, raw, len(raw), body_bytes, count, body_bytes)
+    if batch.options is not None:
+        entry.priority = batch.options.priority
+    return entry
 
 
 @final

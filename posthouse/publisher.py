@@ -13,7 +13,7 @@ from posthouse.queue_policies import check_lifetime_ms
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
-from posthouse.transport.limits import DEDUP_ID_BYTES_MAX, Limits
+from posthouse.transport.limits import DEDUP_ID_BYTES_MAX, PRIORITIES, Limits
 from posthouse.transport.messages import NIL, Durability, Options
 from posthouse.transport.names import check_headers, check_name, check_routing_key
 from posthouse.wire_pump import Pump
@@ -25,7 +25,7 @@ WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 """What a publisher keeps unconfirmed at most, whatever its window of messages."""
 
 _OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority")
-_NOT_YET: Final = ("delay_s", "deliver_at", "schedule_key", "priority")
+_NOT_YET: Final = ("delay_s", "deliver_at", "schedule_key")
 _PROPERTY_NAMES: Final = ("message_id", "correlation_id")
 
 
@@ -70,6 +70,7 @@ def make_options(given: dict[str, Any]) -> Options | None:
         content_type=texts["content_type"],
         reply_to=texts["reply_to"],
         ttl_ms=None if given.get("ttl_s") is None else check_lifetime_ms("ttl_s", given["ttl_s"]),
+        priority=0 if given.get("priority") is None else check_count("priority", given["priority"], 0, PRIORITIES - 1),
         dedup_id=texts["dedup_id"],
     )
     return None if options == Options() else options

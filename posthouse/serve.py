@@ -80,7 +80,7 @@ class Broker:
         self._is_announced = False
 
     def run(self) -> int:
-        callbacks = Callbacks(on_up=self._up, on_announce=self._announced, on_event=self._event)
+        callbacks = Callbacks(self._up, self._announced, self._log.alarm, self._event)
         try:
             return Supervisor(self._tree(), self._directory, callbacks).run()
         finally:

@@ -5,6 +5,7 @@ limits       what a broker accepts, in numbers
 names        which names, routing keys and headers are allowed
 descriptions the records inside messages: what an exchange, a queue, a binding, a consumer are
 messages     the vocabulary: all that actors and clients say to each other, as frozen values
+messages_use   what registry and queues say of whether a queue is used
 messages_dead  the part of it that speaks of dead letters
 explanation  why a message would reach these queues and not those
 batch        the unit of work: built, checked, sliced and taken apart

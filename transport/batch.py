@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation
-from posthouse.transport.limits import BATCH_MESSAGES_MAX, HEADERS_BYTES_MAX, NAME_BYTES_MAX, Limits
+from posthouse.transport.limits import BATCH_MESSAGES_MAX, HEADERS_BYTES_MAX, NAME_BYTES_MAX, PRIORITIES, Limits
 from posthouse.transport.messages import NIL, Batch, Options
 
 Properties = list[tuple[str | None, str | None] | None]
@@ -64,6 +64,8 @@ def check_batch(batch: Batch, limits: Limits) -> None:
     key_bytes = len(batch.routing_key.encode())
     if key_bytes > NAME_BYTES_MAX:
         raise InvalidArgument(f"the routing key has {key_bytes} bytes, the limit is {NAME_BYTES_MAX}")
+    if batch.options is not None and not 0 <= batch.options.priority < PRIORITIES:
+        raise InvalidArgument(f"the priority is {batch.options.priority}; it is 0 to {PRIORITIES - 1}")
     if len(memoryview(batch.headers)) > HEADERS_BYTES_MAX:
         raise InvalidArgument(f"the headers are over the limit of {HEADERS_BYTES_MAX} bytes")
 

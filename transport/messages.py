@@ -36,6 +36,13 @@ from posthouse.transport.descriptions import (
     QueueSpec as QueueSpec,
 )
 from posthouse.transport.messages_dead import DeadLetterMessage
+from posthouse.transport.messages_use import (
+    PrepareDelete as PrepareDelete,
+)
+from posthouse.transport.messages_use import (
+    QueueUnused as QueueUnused,
+)
+from posthouse.transport.messages_use import UseMessage
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -291,23 +298,6 @@ class Locate(_Message, frozen=True, tag=42):
     actor: str
 
 
-@final
-class QueueUnused(_Message, frozen=True, tag=43):
-    """An auto-delete queue tells the registry that its last consumer left."""
-
-    name: str
-    serial: int
-
-
-@final
-class PrepareDelete(_Message, frozen=True, tag=44):
-    """The registry asks a queue to refuse work from now on. The answer is the number of messages in it."""
-
-    request: int
-    if_unused: bool = False
-    if_empty: bool = False
-
-
 # ---- registry → exchanges ----
 
 
@@ -374,8 +364,8 @@ class ActorDown(_Message, frozen=True, tag=63):
 Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
-    | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused
-    | PrepareDelete | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage
+    | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | UseMessage
+    | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -82,18 +82,30 @@ def test_the_wishes_travel_to_the_queue_and_its_refusal_travels_back() -> None:
     assert "one" not in world.actor.topology.queues
 
 
-def test_a_queue_that_is_stopping_cannot_be_declared_yet_and_can_be_afterwards() -> None:
+def test_a_queue_that_is_stopping_is_declared_anew_when_it_is_gone() -> None:
     world = _world()
     _delete(world)
     _answer(world, 0)
     (stop,) = world.bench.take_orders()
-    (refused,) = world.bench.deliver(world.client, DeclareQueue(6, ONE))
-    assert isinstance(refused, Failed)
-    assert refused.code == "actor_down"
+    assert world.bench.deliver(world.client, DeclareQueue(6, ONE)) == []
+    assert "one" not in world.actor.topology.queues
     world.carry_out(stop)
-    world.client.take_heard()
-    world.declare(ONE)
+    world.obey()
+    assert [result_of(heard) for heard in world.client.take_heard()] == [0, "one"]
     assert world.actor.topology.queues["one"].serial == 2
+
+
+def test_a_declaration_that_waited_is_refused_if_it_cannot_be() -> None:
+    world = _world()
+    _delete(world)
+    _answer(world, 0)
+    (stop,) = world.bench.take_orders()
+    world.bench.deliver(world.client, DeclareQueue(6, ONE), DeclareQueue(7, QueueSpec(name="one", durable=False)))
+    world.carry_out(stop)
+    world.obey()
+    heard = world.client.take_heard()
+    (refused,) = [message for message in heard if isinstance(message, Failed)]
+    assert (refused.request, refused.code) == (7, "precondition_failed")
 
 
 def test_two_clients_that_delete_the_same_queue_are_both_answered() -> None:

@@ -23,6 +23,7 @@ CORES = (
     "transport/links.py",
     "transport/messages.py",
     "transport/messages_dead.py",
+    "transport/messages_use.py",
     "transport/names.py",
     "transport/session.py",
     "transport/wire.py",

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from posthouse.transport import messages
-from posthouse.transport.descriptions import RetrySpec
+from posthouse.transport.descriptions import BreakerSpec, RetrySpec
 from posthouse.transport.messages import (
     NIL,
     ActorDown,
@@ -76,6 +76,7 @@ from posthouse.transport.messages_dead import (
     RedriveStatus,
     Restore,
 )
+from posthouse.transport.messages_use import QueueUsed
 
 GOLDEN: Final = Path(__file__).parent.parent / "golden" / "wire_messages.json"
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
@@ -88,6 +89,9 @@ QUEUE: Final = QueueSpec(
     ttl_ms=60_000,
     max_length=10,
     overflow="dead-letter",
+    priority=True,
+    expires_ms=1_800_000,
+    breaker=BreakerSpec(window=50, failure_share=0.5),
 )
 BINDING: Final = BindingSpec(source="orders", destination="billing", key="eu.*", arguments={"x-match": "all"})
 BATCH: Final = Batch(
@@ -170,8 +174,9 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Explain(19, "orders", "eu.berlin", {"kind": "book"}),
     DescribeTree(20),
     Locate(21, "queue:billing"),
-    QueueUnused("billing", 5),
-    PrepareDelete(22, True, True),
+    QueueUnused("billing", 5, True),
+    PrepareDelete(22, True, True, True),
+    QueueUsed(),
     WatchTopology(23),
     TopologyChange(24, True, (EXCHANGE,), (QUEUE,), (BINDING,), ("old",), ("older",), (BINDING,)),
     Reply(25, NIL),
@@ -191,7 +196,15 @@ SAMPLES: Final[tuple[Message, ...]] = (
 )
 
 VALUES: Final = (
-    QueueInfo(name="billing", ready=3, unacked=1, bytes=400),
+    QueueInfo(
+        name="billing",
+        ready=3,
+        unacked=1,
+        bytes=400,
+        ready_by_priority=(2, 0, 0, 0, 1, 0, 0, 0, 0, 0),
+        breaker="open",
+        breaker_opened=2,
+    ),
     DeadLetterInfo(
         id=7,
         reason="rejected",
