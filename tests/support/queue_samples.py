@@ -22,7 +22,12 @@ def sample_body(stream: int, seq: int, size: int = 8) -> bytes:
 
 
 def sample_batch(
-    count: int = 1, first_seq: int = 1, stream: int = 1, size: int = 8, dedup_id: str | None = None
+    count: int = 1,
+    first_seq: int = 1,
+    stream: int = 1,
+    size: int = 8,
+    dedup_id: str | None = None,
+    options: Options | None = None,
 ) -> tuple[Batch, bytes]:
     """A batch and its MessagePack."""
     bodies = b"".join(sample_body(stream, seq, size) for seq in range(first_seq, first_seq + count))
@@ -37,7 +42,7 @@ def sample_batch(
             headers=NIL,
             lengths=pack_lengths([size] * count),
             bodies=memoryview(bodies),
-            options=None if dedup_id is None else Options(dedup_id=dedup_id),
+            options=options if dedup_id is None else Options(dedup_id=dedup_id),
         )
     )
     batch = messages.decode(raw)

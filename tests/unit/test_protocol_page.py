@@ -39,8 +39,8 @@ ROWS: Final = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
 ]
 VALUES: Final = (
-    Options, ExchangeSpec, QueueSpec, RetrySpec, BreakerSpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death, DeadLetterFilter,
-    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo,
+    Options, ExchangeSpec, QueueSpec, RetrySpec, BreakerSpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death,
+    DeadLetterFilter, DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo,
 )  # fmt: skip
 
 
