@@ -51,6 +51,9 @@ def publish(
     dedup_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Each queue takes the same id only once for ten minutes.")
     ] = None,
+    priority: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=9, help="0 (default) to 9, for queues with priorities.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
 ) -> None:
     """Publish a message and wait until the broker has it safe.
@@ -69,6 +72,7 @@ def publish(
         content_type=content_type,
         message_id=message_id,
         dedup_id=dedup_id,
+        priority=priority,
     )
     if lines and (body is not None or count != 1):
         raise typer.BadParameter(

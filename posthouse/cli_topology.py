@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from posthouse.breaker import Breaker
 from posthouse.cli_connection import with_broker
 from posthouse.cli_output import count, name_of, printable, say
-from posthouse.cli_values import HEADER_HELP, parse_duration_s, parse_headers, parse_retry
+from posthouse.cli_values import HEADER_HELP, parse_breaker, parse_duration_s, parse_headers, parse_retry
 from posthouse.client import Broker
 
 
@@ -159,6 +160,17 @@ def declare_queue(
         Overflow | None,
         typer.Option(metavar="POLICY", help="drop-head (default), reject-publish or dead-letter.", show_default=False),
     ] = None,
+    priority: Annotated[bool, typer.Option("--priority", help="Heed priorities 0 to 9; higher leaves first.")] = False,
+    expires: Annotated[
+        float | None, typer.Option(metavar="S", parser=parse_duration_s, help="Delete it when unused for: 30m, 1d.")
+    ] = None,
+    breaker: Annotated[
+        bool, typer.Option("--breaker", help="Pause when nearly everything fails, and try again with one message.")
+    ] = False,
+    breaker_policy: Annotated[
+        str | None,
+        typer.Option(metavar="POLICY", help="Parts as in window=20,share=0.8,probe=5s,max=1m; implies --breaker."),
+    ] = None,
 ) -> None:
     """Declare a queue, or check that it is there as described.
 
@@ -172,6 +184,9 @@ def declare_queue(
         "max_length": max_length,
         "max_bytes": max_bytes,
         "overflow": None if overflow is None else overflow.value,
+        "priority": priority or None,
+        "expires_s": expires,
+        "breaker": parse_breaker(breaker_policy) if breaker_policy is not None else Breaker() if breaker else None,
     }
     policies = {policy: value for policy, value in given.items() if value is not None}
     info = broker.declare_queue(

@@ -108,7 +108,8 @@ class Broker:
         """Make a queue, or check that it is as described; the broker chooses a name for "".
 
         Policies: retry (a `Retry`; five attempts by default), dead_letter ("store", "off"), ttl_s, ack_timeout_s,
-        max_length, max_bytes, overflow ("drop-head", "reject-publish", "dead-letter").
+        max_length, max_bytes, overflow ("drop-head", "reject-publish", "dead-letter"), priority (True: heed
+        priorities 0 to 9), expires_s (deleted when unused for so long), breaker (a `Breaker`; none by default).
         Raises PreconditionFailed naming what differs, ResourceLocked for somebody else's exclusive queue.
         """
         made = self._ask(
@@ -203,7 +204,8 @@ class Broker:
     ) -> PublishReceipt:
         """Publish one message and wait until every queue it reached has it. Exchange "" routes by queue name.
 
-        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id.
+        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id,
+        ttl_s, priority (0 to 9, for queues with priorities).
         Raises Unroutable, UnknownExchange, InvalidArgument; OutcomeUnknown when the deadline passes.
         """
         data = check_body(body, self._session.limits)

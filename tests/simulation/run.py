@@ -31,10 +31,12 @@ QUEUES = [
     QueueSpec(name="two", retry=RetrySpec(kind="off")),
     QueueSpec(name="three", retry=HASTY, ack_timeout_ms=300),
     QueueSpec(name="changing", retry=PATIENT),
+    QueueSpec(name="ranked", retry=PATIENT, priority=True),
 ]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
     BindingSpec(source="fan", destination="two"),
+    BindingSpec(source="fan", destination="ranked"),
     BindingSpec(source="fan", destination="top", to_exchange=True),
     BindingSpec(source="top", destination="one", key="a.*"),
     BindingSpec(source="top", destination="three", key="#.z"),
@@ -61,7 +63,7 @@ def queues_of(exchange: str, key: str, headers: dict[str, str] | None) -> set[st
     """The plan's routes, by hand."""
     top = {"one"} if key in ("a.b", "a.c") else {"three"} if key == "x.y.z" else set()
     if exchange == "fan":
-        return {"one", "two"} | (top or {"two"})
+        return {"one", "two", "ranked"} | (top or {"two"})
     if exchange == "top":
         return top or {"two"}
     if exchange == "head":
@@ -82,7 +84,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     history = History()
     architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
     assert _until(world, lambda: architect.is_done, SETUP_MS_MAX)
-    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing")]
+    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing", "ranked")]
     consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
     for exchange in ("fan", "top", "head"):
         SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
