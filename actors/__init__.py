@@ -56,6 +56,7 @@ departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal
 dead_letter       keeps what could not be handled, shows it, sends it back
 returns           how dead letters return to queues
+existence         whether a queue is gone for good, as the registry says
 door              lets clients in over TCP and passes their frames to the actors they name, and back
 door_loop         a TCP socket on one side, the actors' sockets on the other
 """

@@ -82,7 +82,7 @@ class DeadLetterActor:
         link = arrived.link
         if type(message) is Bury:
             self._bury(link, message)
-        elif isinstance(message, Reply | Failed | StoreNote) and self._returns.owns(link):
+        elif isinstance(message, Reply | Failed | StoreNote) and self._returns.hears(link):
             self._returns.heard(link, message)
         else:
             self._request(link, message)
@@ -215,14 +215,15 @@ class DeadLetterActor:
         return entry.batch or _decode(raw)
 
     def _raw_of(self, entry: StoredBatch) -> Bytes:
-        """The batch's bytes, read back from the journal if they are not in memory."""
+        """The batch's bytes, from the journal if they are not in memory.
+
+        They are not kept: whoever lists or redrives looks at each letter about once. Nor is room made for them, since
+        what came in this round is in memory only until its end.
+        """
         if entry.raw is not None:
             return entry.raw
         assert entry.position is not None, "only what is in the journal is ever dropped from memory"
-        raw = decode_buried(self._context.journal.read(entry.position).payload).raw
-        self._store.backlog.restore(entry, _decode(raw), raw)
-        self._store.backlog.shed(self._limits.memory_bytes_max)
-        return raw
+        return decode_buried(self._context.journal.read(entry.position).payload).raw
 
     # ---- the journal ----
 

@@ -16,6 +16,8 @@ import msgspec
 from posthouse.actors.actor import Context
 from posthouse.actors.dead_letter_records import Kind, Leaving, encode_leaving, encode_ranges
 from posthouse.actors.dead_letter_store import DeadLetterStore, Headers, Range, Return
+from posthouse.actors.existence import TIMER as EXISTENCE
+from posthouse.actors.existence import Existence
 from posthouse.actors.move import Intent, Outbox
 from posthouse.actors.redrive import Canary, Job, check_redrive
 from posthouse.supervisor import control_messages as control
@@ -64,9 +66,9 @@ class Returns:
         self._job_of: dict[tuple[str, int], Job] = {}
         self._looks: dict[int, tuple[Job, Canary]] = {}
         self._notes: dict[tuple[str, int], StoreNote] = {}
+        self._existence = Existence(context)
         self._is_looking = False
-        self._last_request = 0
-        self._last_job = 0
+        self._last_request = self._last_job = 0
 
     # ---- life ----
 
@@ -77,7 +79,12 @@ class Returns:
                 self._target(queue)
 
     def owns(self, link: Link) -> bool:
-        return link.is_opener and any(target.link is link for target in self._targets.values())
+        """Is this the link to a queue that letters return to?"""
+        return any(target.link is link for target in self._targets.values())
+
+    def hears(self, link: Link) -> bool:
+        """Do answers over this link belong here?"""
+        return self._existence.owns(link) or self.owns(link)
 
     # ---- requests ----
 
@@ -126,8 +133,6 @@ class Returns:
             job.settle()
         return job.info()
 
-    # ---- what happens ----
-
     def noticed(self, message: control.FromSupervisor) -> None:
         if not isinstance(message, control.Up | control.Down):
             return
@@ -137,26 +142,33 @@ class Returns:
         queue = target.queue
         if isinstance(message, control.Up):
             target.is_known = True
+            self._existence.forget(queue)
             for link, asked in self._take_waiting(queue):
                 self._begin(link, asked)
             return
-        for link, asked in self._take_waiting(queue) if message.state != "restarting" else []:
-            if message.state == "quarantined":
-                self._context.refuse(
-                    link, asked.request, ActorDown(f"queue {queue!r} is quarantined: {message.reason}")
-                )
-            else:
-                self._context.refuse(
-                    link, asked.request, UnknownQueue(f"there is no queue {queue!r}; declare it first")
-                )
-        if message.state in ("unknown", "stopped"):
-            # Whatever it may have taken is gone with it, so the letters are here and nowhere else.
+        if message.state == "quarantined":
+            for link, asked in self._take_waiting(queue):
+                text = f"queue {queue!r} is quarantined: {message.reason}"
+                self._context.refuse(link, asked.request, ActorDown(text))
+        elif message.state in ("unknown", "stopped"):
+            self._existence.ask(queue)
+
+    def _is_gone(self, queue: str) -> None:
+        """Whatever it may have taken is gone with it, so the letters are here and nowhere else."""
+        for link, asked in self._take_waiting(queue):
+            self._context.refuse(link, asked.request, UnknownQueue(f"there is no queue {queue!r}; declare it first"))
+        target = self._targets.pop(queue, None)
+        if target is not None:
             self._context.disconnect(target.link)
-            del self._targets[queue]
             self._give_up(queue, f"there is no queue {queue!r}")
 
     def heard(self, link: Link, message: Reply | Failed | StoreNote) -> None:
-        """A queue answers."""
+        """A queue answers, or the registry."""
+        if self._existence.owns(link):
+            gone = None if isinstance(message, StoreNote) else self._existence.heard(message)
+            if gone is not None:
+                self._is_gone(gone)
+            return
         if isinstance(message, StoreNote):
             queue = self._queue_of(link)
             self._notes[queue, message.first_seq] = message
@@ -219,7 +231,9 @@ class Returns:
 
     def wake(self, key: str) -> None:
         """Time to go on; `work` does."""
-        if key == LOOK:
+        if key == EXISTENCE:
+            self._existence.wake()
+        elif key == LOOK:
             self._is_looking = False
             for job in self._jobs.values():
                 for canary in job.canaries.values():

@@ -44,6 +44,7 @@ REASONS: Final = (
 LIST_MAX: Final = 1_000
 ID_MAX: Final = (1 << 63) - 1
 CANARY_MAX: Final = 1_000
+AGE_S_MAX: Final = 1e9
 
 
 @final
@@ -160,10 +161,15 @@ def make_filter(
         raise InvalidArgument(f"a fingerprint is a text, not {fingerprint!r}")
     before_ms = _epoch_ms("before", more.get("before"))
     if more.get("older_than_s") is not None:
-        older_ms = int((time.time() - check_seconds("older_than_s", more["older_than_s"])) * 1_000)
+        age_s = check_seconds("older_than_s", more["older_than_s"])
+        if age_s > AGE_S_MAX:
+            raise InvalidArgument(f"older_than_s is {more['older_than_s']!r}; it is at most {AGE_S_MAX:g} seconds")
+        older_ms = int((time.time() - age_s) * 1_000)
         before_ms = older_ms if before_ms is None else min(before_ms, older_ms)
     ids = more.get("ids")
     if ids is not None:
+        if not isinstance(ids, list | tuple | set | range):
+            raise InvalidArgument(f"ids is {ids!r}; it is a list of numbers")
         ids = tuple(check_count("an id", number, 1, ID_MAX) for number in ids)
         if len(ids) > LIST_MAX:
             raise InvalidArgument(f"{len(ids)} ids are more than {LIST_MAX}; filter by something else")

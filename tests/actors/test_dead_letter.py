@@ -26,7 +26,7 @@ from posthouse.transport.messages_dead import (
     Redrive,
     RedriveStatus,
 )
-from tests.support.actor_bench import WALL_MS, Peer, Setting
+from tests.support.actor_bench import WALL_MS, Peer, Setting, result_of
 from tests.support.dead_letter_bench import ALL, HISTORY, STREAM, DeadLetterWorld, burial, restored
 
 
@@ -161,6 +161,17 @@ def test_what_is_purged_is_gone_after_a_restart_too(world: DeadLetterWorld) -> N
     assert world.ask(lambda number: PurgeDeadLetters(number, DeadLetterFilter(queue="jfk")), int) == 0
 
 
+def test_letters_beyond_the_memory_are_listed_with_those_that_came_in_the_same_round() -> None:
+    world = DeadLetterWorld(StoreLimits(memory_bytes_max=1, disk_free_bytes_min=0))
+    world.bury(b"a")
+    world.source.say(burial(b"b", seq=2))
+    world.asker.say(ListDeadLetters(1, ALL, 10, 0))
+    world.bench.run()
+    (answer,) = world.asker.take_heard()
+    found = result_of(answer, list[DeadLetterInfo])
+    assert [(letter.id, letter.message_id) for letter in found] == [(1, "7-1"), (2, "7-2")]
+
+
 # ---- sending back ----
 
 
@@ -221,7 +232,11 @@ def test_a_queue_that_refuses_leaves_them_in_the_store_and_the_redrive_stops(wor
 def test_a_redrive_to_a_queue_that_does_not_exist_is_refused_and_moves_nothing(world: DeadLetterWorld) -> None:
     world.bury(b"a")
     world.bench.down("queue:nowhere", "unknown", "no such child")
-    assert refusal(world, Redrive(5, ALL, to="nowhere")).code == "unknown_queue"
+    assert world.bench.deliver(world.asker, Redrive(5, ALL, to="nowhere")) == []
+    assert world.answer("ewr") == ["nowhere"]
+    (answer,) = world.asker.take_heard()
+    assert isinstance(answer, Failed)
+    assert answer.code == "unknown_queue"
     world.bench.down("queue:sick", "quarantined", "it crashed too often")
     assert refusal(world, Redrive(6, ALL, to="sick")).code == "actor_down"
     assert world.ids() == [1]
@@ -235,6 +250,8 @@ def test_letters_whose_queue_was_deleted_stay_and_the_others_go(world: DeadLette
     info = world.redrive()
     world.bench.run()
     assert [bytes(batch.bodies) for _, batch in restored(queue)] == [b"b"]
+    assert world.look(info.id).returned == 0, "the supervisor's word is not enough"
+    world.answer("jfk")
     told = world.look(info.id)
     assert (told.moved, told.returned, told.state) == (1, 1, "stopped")
     assert world.ids() == [1]

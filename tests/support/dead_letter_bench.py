@@ -13,7 +13,8 @@ from posthouse.actors.actor import Actor, Context
 from posthouse.actors.dead_letter import DeadLetterActor
 from posthouse.actors.dead_letter_store import StoreLimits
 from posthouse.transport import messages
-from posthouse.transport.messages import Batch, Message, Options
+from posthouse.transport.explanation import Explanation
+from posthouse.transport.messages import Batch, Explain, Message, Options, Reply
 from posthouse.transport.messages_dead import (
     Attempt,
     Bury,
@@ -80,6 +81,21 @@ class DeadLetterWorld:
     def look(self, number: int, *, stop: bool = False) -> RedriveInfo:
         info: RedriveInfo = self.ask(lambda request: RedriveStatus(request, number, stop), RedriveInfo)
         return info
+
+    def answer(self, *existing: str) -> list[str]:
+        """The registry answers whatever it was asked: only these queues exist. Returns which it was asked about."""
+        registry = self.bench.actors.get("registry") or self.bench.actor("registry")
+        self.bench.run()
+        asked = [message for message in registry.take_heard() if isinstance(message, Explain)]
+        for one in asked:
+            known = [name for name in existing if name == one.routing_key]
+            told = Explanation(
+                exchange="", routing_key=one.routing_key, queues=known, matched=[], unmatched=[], matched_count=0,
+                unmatched_count=0, unrouted=None, notes=[],
+            )  # fmt: skip
+            registry.say(Reply(one.request, msgspec.Raw(messages.encode(told))))
+        self.bench.run()
+        return [one.routing_key for one in asked]
 
 
 def burial(

@@ -103,7 +103,7 @@ LONG: Final = "n" * 256
         (lambda broker: broker.declare_queue(7), InvalidArgument),
         (lambda broker: broker.declare_queue("posthouse.new"), InvalidArgument),
         (lambda broker: broker.declare_queue("new", colour="red"), InvalidArgument),
-        (lambda broker: broker.declare_queue("new", max_length=10), InvalidArgument),
+        (lambda broker: broker.declare_queue("new", max_length=0), InvalidArgument),
         (lambda broker: broker.declare_queue("bystander", durable=False), PreconditionFailed),
         (lambda broker: broker.bind("known", "unknown", "key"), UnknownQueue),
         (lambda broker: broker.bind("unknown", "bystander", "key"), UnknownExchange),

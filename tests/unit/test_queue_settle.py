@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.actors.queue_failures import Fate
+from posthouse.actors.queue_state import QueueState
+from posthouse.transport.descriptions import RetrySpec
 from posthouse.transport.errors import InvalidArgument
-from posthouse.transport.messages import Outcome
-from tests.support.queue_samples import sample_consumer, sample_queue, shape
+from posthouse.transport.messages import Outcome, QueueSpec
+from tests.support.queue_samples import sample_batch, sample_consumer, sample_queue, shape
 
 
 def test_an_ack_in_the_middle_leaves_the_rest_held() -> None:
@@ -48,6 +51,17 @@ def test_a_nack_returns_messages_to_their_place_with_their_attempt() -> None:
     assert shape(state.dispatch()) == [(1, 2, 2, 2)]
     state.settle(1, 1, Outcome.NACK, [1, 4])
     assert shape(state.dispatch()) == [(1, 1, 1, 2), (1, 2, 2, 3), (1, 4, 1, 2)]
+
+
+def test_what_is_released_returns_and_is_never_the_last_attempt_that_failed() -> None:
+    state = QueueState(QueueSpec(name="q", retry=RetrySpec(max_attempts=1)))
+    state.store(*sample_batch(3), now_ms=0)
+    sample_consumer(state, prefetch=3)
+    state.dispatch()
+    result = state.settle(1, 1, Outcome.RELEASE, [2, 3])
+    assert result == ([], 0, Fate([(2, 3)], [], [], []))
+    assert shape(state.dispatch()) == [(1, 2, 2, 2)]
+    assert (state.info().leaving, state.info().waiting) == (0, 0)
 
 
 @pytest.mark.parametrize(("outcome", "requeue"), [(Outcome.REJECT, True), (Outcome.NACK, False)])
