@@ -165,8 +165,10 @@ class QueueActor:
     def finish_round(self) -> None:
         self._pass_time()
         self._dispatch()
-        self._departures.send()
-        self._usage.look()
+        if self._state.outbox.has_unsent:
+            self._departures.send()
+        if self._usage.is_watched:
+            self._usage.look()
         if self._state.breaker is not None:
             self._watch_breaker(self._state.breaker)
         if self._spec.durable:

@@ -58,12 +58,18 @@ class Bounds:
 
     def next_ms(self) -> int | None:
         """When to look again, at the latest."""
-        contents = self._contents
-        times = [contents.waiting.next_ms(), contents.expiries.next_ms()]
+        waiting_ms, expires_ms = self._contents.waiting.next_ms(), self._contents.expiries.next_ms()
+        breaker = self._failures.breaker
+        if self.deadlines is None and breaker is None:
+            # Asked in every round of every queue, and in most queues there is never anything to wait for.
+            if expires_ms is None:
+                return waiting_ms
+            return expires_ms if waiting_ms is None or expires_ms < waiting_ms else waiting_ms
+        times = [waiting_ms, expires_ms]
         if self.deadlines is not None:
             times.append(self.deadlines.next_ms())
-        if self._failures.breaker is not None:
-            times.append(self._failures.breaker.next_ms())
+        if breaker is not None:
+            times.append(breaker.next_ms())
         return min((time for time in times if time is not None), default=None)
 
     def pass_time(self, now_ms: int, chance: float) -> list[tuple[Kind, Fate]]:

@@ -22,7 +22,7 @@ TIMER = "idle"
 
 @final
 class Usage:
-    """Of one queue."""
+    """Of one queue. `is_watched`: the registry is to be told, so `look` at the end of every round."""
 
     def __init__(self, context: Context, spec: QueueSpec, state: QueueState) -> None:
         self._context = context
@@ -32,7 +32,8 @@ class Usage:
         self._was_in_use = False
         self._idleness: Idleness | None = None
         self._registry: Link | None = None
-        if spec.auto_delete or spec.expires_ms is not None:
+        self.is_watched = spec.auto_delete or spec.expires_ms is not None
+        if self.is_watched:
             self._registry = context.connect(REGISTRY)
 
     def start(self) -> None:
