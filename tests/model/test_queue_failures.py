@@ -183,6 +183,8 @@ class FailureMachine(RuleBasedStateMachine):
             if known.place == "held":
                 known.place = "ready"
         self.state.add_consumer(1, 1, 1, "program", 100)
+        # As the first round of a life does: what came back before it waits again until somebody looks at the clock.
+        self.look_at_the_clock()
 
     @rule()
     def rotate(self) -> None:
