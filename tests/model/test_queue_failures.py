@@ -246,6 +246,13 @@ class FailureMachine(RuleBasedStateMachine):
         }
         assert seen == set(self.model)
 
+    @invariant()
+    def excuses_are_remembered(self) -> None:
+        histories = self.state._contents.histories
+        for offset, known in self.model.items():
+            if known.place != "leaving":
+                assert histories.excused(offset, offset) == [(offset, offset, known.excused)]
+
 
 class OutageMachine(FailureMachine):
     """The same facts in a queue with a breaker."""
