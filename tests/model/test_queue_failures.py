@@ -1,8 +1,8 @@
 """Failing deliveries beside a naive model: retries, deaths, moves, restarts and trims of the journal, in every order.
 
 The model knows of each message where it is: ready, held, waiting until a time, or leaving under a number. What the core
-answers is journaled as the shell does, and a restart reads it back. Once without a breaker and once with one: when it is
-open is asked of a breaker of the model's own, what follows for each message is spelled out here.
+answers is journaled as the shell does, and a restart reads it back. Once without a breaker and once with one: when it
+is open is asked of a breaker of the model's own, what follows for each message is spelled out here.
 """
 
 from __future__ import annotations
