@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from posthouse.transport.descriptions import RetrySpec
+from posthouse.transport.descriptions import BreakerSpec, RetrySpec
 from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
 from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher, SimUndertaker
 from tests.simulation.network import Weather
@@ -26,12 +26,13 @@ EXCHANGES = [
 ]
 PATIENT = RetrySpec(max_attempts=1_000, first_delay_ms=20, max_delay_ms=100)
 HASTY = RetrySpec(max_attempts=3, first_delay_ms=10, max_delay_ms=20)
+JUMPY = BreakerSpec(window=3, failure_share=0.3, probe_after_ms=50, max_probe_after_ms=400)
 QUEUES = [
     QueueSpec(name="one", retry=PATIENT),
     QueueSpec(name="two", retry=RetrySpec(kind="off")),
     QueueSpec(name="three", retry=HASTY, ack_timeout_ms=300),
     QueueSpec(name="changing", retry=PATIENT),
-    QueueSpec(name="ranked", retry=PATIENT, priority=True),
+    QueueSpec(name="ranked", retry=PATIENT, priority=True, breaker=JUMPY),
 ]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),

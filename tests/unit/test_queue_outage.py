@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from posthouse.actors import queue_records
+from posthouse.actors.queue_consumers import AUTO_ACK_ROUND_MAX
 from posthouse.actors.queue_failures import Fate
 from posthouse.actors.queue_history import Failure, Histories
 from posthouse.actors.queue_records import Kind
@@ -164,6 +165,37 @@ def test_auto_acks_are_acks() -> None:
     opened.pass_time(100, 0.0)
     assert len(opened.dispatch(100)) == 1
     assert breaker(opened) == ("closed", 1)
+
+
+def test_whoever_has_no_credit_left_after_a_probe_steps_out_of_the_line() -> None:
+    state = queue(3, prefetch=1)
+    sample_consumer(state, 2, 1, prefetch=2)
+    state.dispatch(0)
+    for number, first, last in ((1, 1, 1), (2, 2, 3)):
+        state.settle(1, number, Outcome.NACK, [first, last], True, Failure(0))
+    state.remove_consumer(1, 2)
+    state.pass_time(100, 0.0)
+    assert shape(state.dispatch(100)) == [(1, 1, 1, 2)]
+    assert state.info().breaker == "probing"
+    state.settle(1, 1, Outcome.ACK, [1, 1])
+    assert shape(state.dispatch(100)) == [(1, 2, 1, 2)]
+
+
+def test_an_auto_ack_consumer_at_its_bound_goes_on_after_the_probe() -> None:
+    state = queue(AUTO_ACK_ROUND_MAX - 1)
+    state.remove_consumer(1, 1)
+    sample_consumer(state, 1, 2, auto_ack=True)
+    state.dispatch(0)
+    state.pause(2, is_paused=True)
+    sample_consumer(state, 1, 1, prefetch=3)
+    state.store(*sample_batch(3, AUTO_ACK_ROUND_MAX), now_ms=0)
+    state.dispatch(0)
+    nack(state, AUTO_ACK_ROUND_MAX, AUTO_ACK_ROUND_MAX + 2)
+    state.remove_consumer(1, 1)
+    state.pause(2, is_paused=False)
+    state.pass_time(100, 0.0)
+    assert [delivery.count for delivery in state.dispatch(100)] == [1]
+    assert [delivery.count for delivery in state.dispatch(100)] == [2]
 
 
 def test_one_good_message_closes_however_many_are_poison() -> None:
