@@ -47,6 +47,7 @@ class History:
 
     published: dict[bytes, tuple[str, str, dict[str, Any] | None]] = field(default_factory=dict)
     order: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    priority: dict[bytes, int] = field(default_factory=dict)
     confirmed: dict[bytes, Receipt] = field(default_factory=dict)
     refused: dict[bytes, str] = field(default_factory=dict)
     delivered: list[Delivered] = field(default_factory=list)
@@ -149,7 +150,9 @@ class SimPublisher(SimClient):
         for _ in range(min(self._left, self.random.randint(1, 12))):
             self._left -= 1
             body = f"{self.name}:{self._left}:".encode() + b"x" * self.random.randint(0, 60)
-            number = self._stream.add(body, (key, raw, self.random.choice([None, Options(content_type="t")])))
+            options = self.random.choice([None, Options(content_type="t"), Options(priority=9), Options(priority=4)])
+            number = self._stream.add(body, (key, raw, options))
+            self.history.priority[body] = 0 if options is None else options.priority
             self._bodies[number] = body
             self._stream.waiters[number] = None
             self.history.published[body] = (self.exchange, key, headers)
