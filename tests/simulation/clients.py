@@ -70,6 +70,11 @@ def name_of(body: bytes, instant: str | None) -> bytes:
     return body if instant is None else body + b"@" + instant.encode()
 
 
+def name_of_delivered(message: Message) -> bytes:
+    """The same of a message that came."""
+    return name_of(message.body, (message.headers or {}).get("x-scheduled-for"))
+
+
 class SimClient:
     """A program with one connection."""
 
@@ -208,7 +213,7 @@ class SimConsumer(SimClient):
                 Delivered(
                     self.queue,
                     self.name,
-                    name_of(message.body, (message.headers or {}).get("x-scheduled-for")),
+                    name_of_delivered(message),
                     message.offset,
                     message.attempt,
                     message.routing_key,
@@ -225,7 +230,7 @@ class SimConsumer(SimClient):
             return
         message = self._held.pop(self.random.randrange(len(self._held)))
         whim = 1.0 if self.is_tidy else self.random.random()
-        copy = (message.body, self.queue)
+        copy = (name_of_delivered(message), self.queue)
         if message.epoch != self._subscription.epoch:
             return  # It came in an earlier session, and nothing that is said of it counts.
         if whim < 0.05:
