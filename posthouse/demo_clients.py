@@ -33,10 +33,10 @@ FAULT_CHARACTERS_MAX: Final = 300
 class _Consumer:
     """One consumer process and its file. `is_expected_to_live` until the demo itself ends it."""
 
-    def __init__(self, feed: Feed, name: str, data: Path, directory: Path) -> None:
+    def __init__(self, feed: Feed, name: str, ledger: Ledger, data: Path, directory: Path) -> None:
         self.queue = feed.queue
         self.name = name
-        self.ledger = feed.name
+        self.ledger = ledger
         self.is_expected_to_live = True
         self.read_to = 0
         self.entries = directory / f"{name}.entries"
@@ -50,12 +50,14 @@ class _Consumer:
 
 @final
 class Clients:
-    """All of them, by the names of their ledgers. `published`: flights handed to the client library so far."""
+    """All of them. `published` is the number of flights handed to the client library so far."""
 
     def __init__(self, directory: Path, ledgers: Mapping[str, Ledger]) -> None:
         self.published = 0
         self.is_confirmed = False
         self.confirmed_s = 0.0
+        self.confirmed_at = 0.0
+        """When that was heard, in monotonic seconds."""
         self.messages_published = 0
         self.first_publish_at = 0.0
         self._data = directory / "data"
@@ -94,7 +96,8 @@ class Clients:
     def add_consumer(self, feed: Feed) -> str:
         """Start one more consumer of a feed's queue; returns its name."""
         number = sum(consumer.queue == feed.queue for consumer in self._consumers) + 1
-        consumer = _Consumer(feed, f"{feed.queue}-{number}", self._data, self._received)
+        ledger = self._ledgers[feed.name]
+        consumer = _Consumer(feed, f"{feed.queue}-{number}", ledger, self._data, self._received)
         self._consumers.append(consumer)
         return consumer.name
 
@@ -106,7 +109,7 @@ class Clients:
         consumer.process.wait()
         return consumer.process.pid
 
-    def enter_into(self, queue: str, ledger: str) -> None:
+    def enter_into(self, queue: str, ledger: Ledger) -> None:
         """What the consumers of that queue receive from now on belongs into another ledger."""
         for consumer in self._consumers:
             if consumer.queue == queue:
@@ -185,6 +188,7 @@ class Clients:
             self.published = facts["confirmed"]
             self.messages_published = facts["messages"]
             self.confirmed_s = facts["seconds"]
+            self.confirmed_at = time.monotonic()
             self.is_confirmed = True
 
     def _read_entries(self, consumer: _Consumer) -> bool:
@@ -194,7 +198,7 @@ class Clients:
                 data = file.read()
         except FileNotFoundError:
             return False
-        taken = self._ledgers[consumer.ledger].read(consumer.name, data)
+        taken = consumer.ledger.read(consumer.name, data)
         consumer.read_to += taken
         return taken > 0
 

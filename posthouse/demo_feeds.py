@@ -108,7 +108,7 @@ REDRIVEN: Final = Feed(
     (),
     lambda flight: flight.is_cancelled,
     work=Work.REBOOK_REPAIRED,
-    title="rebooking, repaired",
+    title="rebooking, anew",
 )
 LATECOMER: Final = Feed("held", "delta", "delta-desk", (Rule(),), lambda flight: flight.carrier == HELD_CARRIER)
 """Declared and bound when most of its flights are published."""

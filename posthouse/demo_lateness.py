@@ -1,7 +1,7 @@
 """How late delayed messages came: the percentiles of the demo.
 
-Pure. What was due while nothing could be delivered is told apart: it shows how long the outage was, not how exact the
-scheduler is.
+Pure. What was due while nothing could be delivered is told apart, since it shows how long the outage was; so is what
+was due while every process of the demo wanted the processor.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self, final
 
-CALM: Final = "while the broker was up"
-OUTAGE: Final = "while it was killed or coming back"
+BUSY: Final = "while flights were published"
+OUTAGE: Final = "while the broker was killed or coming back"
+CALM: Final = "afterwards"
 
 
 @final
@@ -35,14 +36,14 @@ class Lateness:
         return cls(len(ordered), early, _percentile_ms(ordered, 0.5), _percentile_ms(ordered, 0.99), ordered[-1] * 1000)
 
 
-def lateness_by_outage(
-    received: Iterable[tuple[float, float]], outages: Sequence[tuple[float, float]]
+def lateness_by_phase(
+    received: Iterable[tuple[float, float]], outages: Sequence[tuple[float, float]], busy_until: float
 ) -> dict[str, Lateness]:
     """Of messages as `(due at, late by)`, in seconds; an outage is `(begin, end)` by the clock of `due at`."""
-    groups: dict[str, list[float]] = {CALM: [], OUTAGE: []}
+    groups: dict[str, list[float]] = {BUSY: [], OUTAGE: [], CALM: []}
     for due_at, late_s in received:
         is_within = any(begin <= due_at + max(0.0, late_s) and due_at <= end for begin, end in outages)
-        groups[OUTAGE if is_within else CALM].append(late_s)
+        groups[OUTAGE if is_within else BUSY if due_at <= busy_until else CALM].append(late_s)
     return {name: Lateness.of(group) for name, group in groups.items() if group}
 
 

@@ -33,7 +33,7 @@ def faults_of_letters(letters: Iterable[DeadLetter], errors: Mapping[int, str], 
 
 
 def faults_of_history(letter: DeadLetter, error_type: str) -> list[str]:
-    """What is wrong with the history of one letter, fetched whole: each attempt that failed, in order, with its error."""
+    """What is wrong with the history of one letter, fetched whole: it names each failed attempt, in order."""
     failed = [attempt for attempt in letter.history if attempt.how == "nack"]
     is_in_order = all(
         before.attempt < after.attempt and before.at <= after.at

@@ -1,4 +1,4 @@
-"""The handler of the demo that fails: it rebooks passengers, and was written by somebody who thought that flights leave.
+"""The handler of the demo that fails: it rebooks passengers, and its author thought that flights leave.
 
 Pure. `rebook` stumbles over what a cancelled flight does not have; `rebook_repaired` is the same once that is known.
 Which error a flight causes is said a second time in `error_of`, for the audit, from the flight and not from its row.

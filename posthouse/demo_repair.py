@@ -19,6 +19,7 @@ from posthouse.demo_feeds import REBOOKING, REDRIVEN
 from posthouse.demo_flights import Flight
 from posthouse.demo_letters import faults_of_history, faults_of_letters
 from posthouse.demo_rebooking import error_of
+from posthouse.demo_screen import Screen
 from posthouse.demo_topology import ATTEMPTS
 from posthouse.transport.messages_dead import Cause, RedriveInfo
 
@@ -27,8 +28,6 @@ HISTORIES: Final = 25
 """So many are read whole; the listing tells of all."""
 STALL_S: Final = 30.0
 TURN_S: Final = 0.02
-SECOND_TRY: Final = "the canary"
-"""The name of the ledger of what the broken handler gets a second time."""
 
 
 @final
@@ -40,14 +39,16 @@ class Repair:
         broker: posthouse.Broker,
         clients: Clients,
         ledgers: Mapping[str, Ledger],
-        say: Callable[[str], None],
+        screen: Screen,
         flights: Sequence[Flight],
     ) -> None:
         self.causes: list[Cause] = []
         self._broker = broker
         self._clients = clients
         self._ledgers = ledgers
-        self._say = say
+        self._screen = screen
+        # What the broken handler gets a second time.
+        self._second = Ledger(ledgers[REBOOKING.name].expected)
         self._errors = {flight.number: error for flight in flights if (error := error_of(flight)) is not None}
         self._canary = min(CANARY, (len(self._errors) + 1) // 2)
 
@@ -63,7 +64,7 @@ class Repair:
             return faults
         self.causes = self._broker.dead_letters.causes()
         kinds = {cause.cause.partition(":")[0].rpartition(".")[2] for cause in self.causes}
-        self._say(
+        self._screen.say(
             f"[yellow]dead letters[/] {len(self._errors):,} cancelled flights failed {ATTEMPTS} times each; "
             f"{len(self.causes)} cause{'s' if len(self.causes) > 1 else ''}: {', '.join(sorted(kinds))}"
         )
@@ -71,17 +72,17 @@ class Repair:
 
     def _try_too_early(self) -> list[str]:
         """A redrive while the handler is still broken: the canary dies again, and nothing else moves."""
-        second = self._ledgers[SECOND_TRY]
-        self._clients.enter_into(REBOOKING.queue, SECOND_TRY)
+        second = self._second
+        self._clients.enter_into(REBOOKING.queue, second)
         info = self._redrive()
         faults = self._await_letters()
-        self._clients.enter_into(REBOOKING.queue, SECOND_TRY)
+        self._read(0.0)
         if info.state != "stopped" or not info.failed or second.received != self._canary or second.unexpected:
             faults.append(
                 f"a redrive to the broken handler is {info.state} after {info.failed} of {info.moved} failed, and "
                 f"{second.received} flights came; {self._canary} canaries should have failed and stopped it"
             )
-        self._say(
+        self._screen.say(
             f"[yellow]redrive[/] before the repair: {second.received} canaries died again, it stopped by itself, "
             f"{len(self._errors) - second.received:,} were not touched"
         )
@@ -95,7 +96,7 @@ class Repair:
         ledger = self._ledgers[REDRIVEN.name]
         self._until(lambda: ledger.is_complete)
         took_s = time.monotonic() - started_at
-        self._say(
+        self._screen.say(
             f"[green]redrive[/] after the repair: {ledger.received:,} flights handled in {took_s:.1f} s, "
             f"a canary of {self._canary} first"
         )
@@ -131,3 +132,4 @@ class Repair:
 
     def _read(self, wait_s: float) -> None:
         self._clients.turn(wait_s)
+        self._screen.show(self._clients.published, self._ledgers)

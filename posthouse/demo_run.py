@@ -14,11 +14,11 @@ import posthouse
 from posthouse.demo_audit import Ledger
 from posthouse.demo_broker import BrokerProcess
 from posthouse.demo_clients import Clients
-from posthouse.demo_feeds import DELAYED, FEEDS, LATECOMER, LEDGERS, REBOOKING, REDRIVEN, Feed, expected_of
+from posthouse.demo_feeds import DELAYED, FEEDS, LATECOMER, LEDGERS, REDRIVEN, Feed, expected_of
 from posthouse.demo_flights import read_flights
 from posthouse.demo_kills import Killer
-from posthouse.demo_lateness import lateness_by_outage
-from posthouse.demo_repair import SECOND_TRY, Repair
+from posthouse.demo_lateness import lateness_by_phase
+from posthouse.demo_repair import Repair
 from posthouse.demo_screen import Findings, Screen, Totals
 from posthouse.demo_topology import declare, declare_feed, left
 
@@ -54,9 +54,8 @@ class Run:
         self._ledgers = {
             feed.name: Ledger(expected_of(feed, self._flights), is_ordered=feed.is_ordered) for feed in LEDGERS
         }
-        self._all_ledgers = self._ledgers | {SECOND_TRY: Ledger(expected_of(REBOOKING, self._flights))}
         self._process = BrokerProcess(directory / "data", directory / "broker.log")
-        self._clients = Clients(directory, self._all_ledgers)
+        self._clients = Clients(directory, self._ledgers)
         self._declared: list[Feed] = []
 
     def run(self) -> int:
@@ -81,7 +80,7 @@ class Run:
         """The whole story; what was found, and what is wrong."""
         self._declared = declare(broker)
         killer = Killer(broker, self._process, self._clients, self._ledgers)
-        repair = Repair(broker, self._clients, self._all_ledgers, self._screen.say, self._flights)
+        repair = Repair(broker, self._clients, self._ledgers, self._screen, self._flights)
         self._clients.start(self._declared, self._limit, self._seconds)
         self._screen.expect(len(self._flights), self._ledgers)
         faults = repair.run() if self._work(broker, killer) else []
@@ -91,7 +90,7 @@ class Run:
         outages = [
             (kill.killed_at, kill.killed_at + (kill.delivering_ms or 0.0) / 1000) for kill in kills if kill.is_of_all
         ]
-        times = lateness_by_outage(self._ledgers[DELAYED.name].lateness, outages)
+        times = lateness_by_phase(self._ledgers[DELAYED.name].lateness, outages, self._clients.confirmed_at)
         return Findings(kills, repair.causes, times), faults
 
     def _work(self, broker: posthouse.Broker, killer: Killer) -> bool:
@@ -139,7 +138,7 @@ class Run:
             remaining = left(broker, self._declared)
         faults = self._clients.faults()
         self._clients.finish()
-        faults += [f"{place} still has {count:,} messages" for place, count in remaining.items()]
+        faults += [f"{count:,} messages are left in {place}" for place, count in remaining.items()]
         if not self._clients.is_confirmed:
             faults.append("the publisher was not told that everything is stored")
         for name, ledger in self._ledgers.items():

@@ -20,15 +20,24 @@ from tests.support.source_tree import ROOT
 PROGRAM = "import sys; from posthouse.demo import run; sys.exit(run(flights=1500, seconds=3.0))"
 PROGRAM_THAT_EXPECTS_TOO_LITTLE = """
 import sys
-from posthouse import demo
-from posthouse.demo_flights import expected_of
+from posthouse import demo, demo_run
+from posthouse.demo_feeds import expected_of
 
 def all_but_the_first(feed, flights):
     return {number: checksum for number, checksum in expected_of(feed, flights).items() if number != 1}
 
-demo.expected_of = all_but_the_first
-demo.KILL_AT = ()
+demo_run.expected_of = all_but_the_first
+demo_run.KILL_AT = ()
 sys.exit(demo.run(flights=300))
+"""
+PROGRAM_THAT_EXPECTS_ANOTHER_ERROR = """
+import sys
+from posthouse import demo, demo_repair, demo_run
+
+demo_repair.error_of = lambda flight: "KeyError" if flight.is_cancelled else None
+demo_run.KILL_AT = ()
+demo_run.SETTLE_S = 1.0
+sys.exit(demo.run(flights=1500))
 """
 DEADLINE_S = 100.0
 
@@ -80,6 +89,11 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
     return said
 
 
+def number_before(words: str, said: str) -> int:
+    """The number that stands before these words."""
+    return int(said.partition(words)[0].rpartition(" ")[2].replace(",", ""))
+
+
 def test_nothing_is_lost_while_queue_exchange_consumer_and_broker_are_killed(place: Path) -> None:
     process = start(place)
 
@@ -91,6 +105,21 @@ def test_nothing_is_lost_while_queue_exchange_consumer_and_broker_are_killed(pla
     assert all(f"kill -9 {what}" in said for what in killed)
     assert list(place.iterdir()) == []
     assert processes_in(place) == []
+
+
+def test_cancelled_flights_die_delayed_ones_wait_a_late_subscriber_is_served_and_a_redrive_repairs(place: Path) -> None:
+    process = start(place)
+
+    said, _ = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 0, said
+    assert "4 cancelled flights failed 3 times each; 1 cause: ValueError" in said
+    assert "before the repair: 2 canaries died again, it stopped by itself, 2 were not touched" in said
+    assert "after the repair: 4 flights handled" in said
+    assert number_before(" for a subscriber, up again", said) > 0
+    assert number_before(" were held for it", said) > 0
+    assert said.index("kill -9 the whole broker") < said.index("were held for it")
+    assert "nothing before its time" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -114,6 +143,17 @@ def test_a_number_that_is_off_is_named_and_ends_with_exit_code_1(place: Path) ->
     assert process.returncode == 1, said
     assert "The numbers are off" in said
     assert "1 astray" in said
+    assert list(place.iterdir()) == []
+
+
+def test_dead_letters_of_another_cause_than_expected_are_named_and_end_with_exit_code_1(place: Path) -> None:
+    process = start(place, PROGRAM_THAT_EXPECTS_ANOTHER_ERROR)
+
+    said, _ = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 1, said
+    assert "dead letters: 4 of another error" in said
+    assert "4 messages are left in the dead letters" in said
     assert list(place.iterdir()) == []
 
 
