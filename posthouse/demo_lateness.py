@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self, final
 
-BUSY: Final = "while flights were published"
-OUTAGE: Final = "while the broker was killed or coming back"
+BUSY: Final = "while publishing"
+OUTAGE: Final = "while the broker was down"
 CALM: Final = "afterwards"
 
 

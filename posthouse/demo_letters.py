@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from itertools import pairwise
+from typing import Final
 
-from posthouse.dead_letter_requests import DeadLetter
+from posthouse.dead_letter_requests import DeadLetter, FailedAttempt
+from posthouse.retry import Retry
 
-REASON = "attempts_exhausted"
+REASON: Final = "attempts_exhausted"
+SLACK: Final = timedelta(milliseconds=2)
+"""Times are kept in milliseconds, and a broker that starts again reads its clock anew."""
 
 
 def faults_of_letters(letters: Iterable[DeadLetter], errors: Mapping[int, str], attempts: int) -> list[str]:
@@ -32,18 +38,32 @@ def faults_of_letters(letters: Iterable[DeadLetter], errors: Mapping[int, str], 
     return [f"dead letters: {count:,} {what}" for what, count in counted.items() if count]
 
 
-def faults_of_history(letter: DeadLetter, error_type: str) -> list[str]:
-    """What is wrong with the history of one letter, fetched whole: it names each failed attempt, in order."""
+def faults_of_history(letter: DeadLetter, error_type: str, policy: Retry) -> list[str]:
+    """What is wrong with the history of one letter, fetched whole: its attempts, their errors and their pauses."""
     failed = [attempt for attempt in letter.history if attempt.how == "nack"]
     is_in_order = all(
-        before.attempt < after.attempt and before.at <= after.at
-        for before, after in zip(letter.history, letter.history[1:], strict=False)
+        before.attempt < after.attempt and after.at - before.at >= _pause(before, policy) - SLACK
+        for before, after in pairwise(letter.history)
     )
     is_explained = all(attempt.error_type == error_type and attempt.traceback for attempt in failed)
     if failed and is_in_order and is_explained and failed[-1].attempt == letter.attempt:
         return []
-    shown = ", ".join(f"{attempt.attempt}: {attempt.how} {attempt.error_type}" for attempt in letter.history)
-    return [f"the history of flight {letter.message_id} is [{shown}] after {letter.attempt} attempts with {error_type}"]
+    return [f"flight {letter.message_id} should have {letter.attempt} attempts with {error_type}: {story_of(letter)}"]
+
+
+def story_of(letter: DeadLetter) -> str:
+    """The history of one letter in a line."""
+    steps = [f"{attempt.attempt}: {attempt.error_type or attempt.how}" for attempt in letter.history]
+    for index, (before, after) in enumerate(pairwise(letter.history), start=1):
+        steps[index] += f" after {(after.at - before.at) / timedelta(milliseconds=1):.0f} ms"
+    return ", ".join(steps)
+
+
+def _pause(attempt: FailedAttempt, policy: Retry) -> timedelta:
+    """How long at least after this attempt the next one fails. A redrive lets pauses begin anew, and keeps counting."""
+    if attempt.how != "nack" or attempt.attempt >= policy.max_attempts:
+        return timedelta()
+    return timedelta(seconds=policy.first_delay_s * policy.factor ** (attempt.attempt - 1))
 
 
 def _number(letter: DeadLetter) -> int:

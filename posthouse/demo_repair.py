@@ -17,10 +17,11 @@ from posthouse.demo_audit import Ledger
 from posthouse.demo_clients import Clients
 from posthouse.demo_feeds import REBOOKING, REDRIVEN
 from posthouse.demo_flights import Flight
-from posthouse.demo_letters import faults_of_history, faults_of_letters
+from posthouse.demo_letters import faults_of_history, faults_of_letters, story_of
 from posthouse.demo_rebooking import error_of
 from posthouse.demo_screen import Screen
-from posthouse.demo_topology import ATTEMPTS
+from posthouse.demo_tables import error_shown
+from posthouse.demo_topology import ATTEMPTS, RETRY
 from posthouse.transport.messages_dead import Cause, RedriveInfo
 
 CANARY: Final = 10
@@ -63,11 +64,14 @@ class Repair:
         if faults:
             return faults
         self.causes = self._broker.dead_letters.causes()
-        kinds = {cause.cause.partition(":")[0].rpartition(".")[2] for cause in self.causes}
+        kinds = {error_shown(cause.cause).partition(":")[0] for cause in self.causes}
         self._screen.say(
             f"[yellow]dead letters[/] {len(self._errors):,} cancelled flights failed {ATTEMPTS} times each; "
             f"{len(self.causes)} cause{'s' if len(self.causes) > 1 else ''}: {', '.join(sorted(kinds))}"
         )
+        first = self._broker.dead_letters.list(limit=1)[0]
+        story = story_of(self._broker.dead_letters.get(first.id))
+        self._screen.say(f"  the history of flight {int(first.message_id):,}: {story}")
         return faults
 
     def _try_too_early(self) -> list[str]:
@@ -121,7 +125,7 @@ class Repair:
         if not faults:
             step = max(1, len(letters) // HISTORIES)
             for letter in letters[::step]:
-                faults += faults_of_history(store.get(letter.id), self._errors[int(letter.message_id)])
+                faults += faults_of_history(store.get(letter.id), self._errors[int(letter.message_id)], RETRY)
         return faults
 
     def _until(self, is_done: Callable[[], bool]) -> None:

@@ -105,13 +105,15 @@ class Screen:
     def conclude(self, ledgers: Mapping[str, Ledger], findings: Findings, totals: Totals) -> None:
         """The tables."""
         is_wide = self._console.width >= BINDINGS_FROM_COLUMNS
-        self._console.print(receipts(ledgers, with_bindings=is_wide))
+        tables = [receipts(ledgers, with_bindings=is_wide)]
         if findings.kills:
-            self._console.print(restarts(findings.kills))
-        if findings.causes:
-            self._console.print(causes(findings.causes))
+            tables.append(restarts(findings.kills))
         if findings.lateness:
-            self._console.print(lateness(findings.lateness))
+            tables.append(lateness(findings.lateness))
+        if findings.causes:
+            tables.append(causes(findings.causes))
+        for table in tables:
+            self._console.print(table, "")
         rate = totals.delivered / totals.working_s if totals.working_s > 0 else 0.0
         self.say(
             f"{totals.flights:,} flights, {totals.published:,} messages published and confirmed in "

@@ -90,14 +90,20 @@ def restarts(kills: list[Kill]) -> Table:
 
 def causes(found: list[Cause]) -> Table:
     """The dead letters by what they died of."""
-    table = _table("What could not be handled, before the repair")
+    table = _table("What was dead before the repair")
     table.add_column("dead\nletters", justify="right")
     table.add_column("fingerprint", no_wrap=True)
     table.add_column("reason", no_wrap=True)
-    table.add_column("cause", no_wrap=True, max_width=36)
+    table.add_column("last error", no_wrap=True, max_width=36)
     for cause in found:
-        table.add_row(f"{cause.count:,}", cause.fingerprint, ", ".join(cause.reasons), cause.cause)
+        table.add_row(f"{cause.count:,}", cause.fingerprint, ", ".join(cause.reasons), error_shown(cause.cause))
     return table
+
+
+def error_shown(cause: str) -> str:
+    """An error as people read it: its type without the module, and what it said."""
+    kind, colon, text = cause.partition(":")
+    return kind.rpartition(".")[2] + colon + text
 
 
 def lateness(groups: Mapping[str, Lateness]) -> Table:

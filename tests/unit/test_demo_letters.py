@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from posthouse.dead_letter_requests import DeadLetter, FailedAttempt
-from posthouse.demo_letters import faults_of_history, faults_of_letters
+from posthouse.demo_letters import faults_of_history, faults_of_letters, story_of
+from posthouse.retry import Retry
 
+RETRY = Retry(max_attempts=3, first_delay_s=0.5, factor=2.0, jitter=False)
 ERRORS = {1: "ValueError", 2: "KeyError"}
 AT = datetime(2013, 1, 1, tzinfo=UTC)
 GOOD = DeadLetter(
@@ -60,13 +62,13 @@ def test_a_fault_is_said_in_its_own_words(letters: list[DeadLetter], fault: str)
 
 
 def test_a_history_that_tells_of_every_failed_attempt_is_good() -> None:
-    assert faults_of_history(replace(GOOD, history=HISTORY), "ValueError") == []
+    assert faults_of_history(replace(GOOD, history=HISTORY), "ValueError", RETRY) == []
 
 
 def test_an_attempt_that_ended_with_its_consumer_needs_no_error() -> None:
     history = [failed(1), failed(2, "consumer_gone", "", ""), failed(3)]
 
-    assert faults_of_history(replace(GOOD, history=history), "ValueError") == []
+    assert faults_of_history(replace(GOOD, history=history), "ValueError", RETRY) == []
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,26 @@ def test_an_attempt_that_ended_with_its_consumer_needs_no_error() -> None:
     ],
 )
 def test_a_history_with_a_gap_in_its_story_is_named_with_its_flight(history: list[FailedAttempt]) -> None:
-    (fault,) = faults_of_history(replace(GOOD, history=history), "ValueError")
+    (fault,) = faults_of_history(replace(GOOD, history=history), "ValueError", RETRY)
 
-    assert fault.startswith("the history of flight 1 is [")
+    assert fault.startswith("flight 1 should have 3 attempts with ValueError")
+
+
+def test_an_attempt_before_its_pause_was_over_is_a_fault() -> None:
+    history = [failed(1), failed(2), replace(failed(3), at=failed(2).at + timedelta(seconds=0.9))]
+
+    assert faults_of_history(replace(GOOD, history=history), "ValueError", RETRY) != []
+
+
+def test_after_a_redrive_the_pauses_begin_anew_and_the_count_goes_on() -> None:
+    history = [*HISTORY, replace(failed(4), at=failed(3).at), failed(5), failed(6)]
+
+    assert faults_of_history(replace(GOOD, history=history, attempt=6), "ValueError", RETRY) == []
+
+
+def test_a_history_is_told_in_a_line() -> None:
+    history = [failed(1), failed(2, "consumer_gone", ""), failed(3)]
+
+    assert story_of(replace(GOOD, history=history)) == (
+        "1: ValueError, 2: consumer_gone after 1000 ms, 3: ValueError after 1000 ms"
+    )
