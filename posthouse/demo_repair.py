@@ -66,7 +66,7 @@ class Repair:
         self.causes = self._broker.dead_letters.causes()
         kinds = {error_shown(cause.cause).partition(":")[0] for cause in self.causes}
         self._screen.say(
-            f"[yellow]dead letters[/] {len(self._errors):,} cancelled flights failed {ATTEMPTS} times each; "
+            f"[yellow]dead letters[/] {len(self._errors):,} cancelled flights died after {ATTEMPTS} attempts; "
             f"{len(self.causes)} cause{'s' if len(self.causes) > 1 else ''}: {', '.join(sorted(kinds))}"
         )
         first = self._broker.dead_letters.list(limit=1)[0]

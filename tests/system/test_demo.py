@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import psutil
 import pytest
@@ -42,16 +45,44 @@ sys.exit(demo.run(flights=1500))
 DEADLINE_S = 100.0
 
 
-@pytest.fixture
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@final
+@dataclass(frozen=True)
+class Ended:
+    """A demo that has ended, and what it left behind."""
+
+    code: int
+    said: str
+    files: list[Path]
+    processes: list[psutil.Process]
+
+
+@contextlib.contextmanager
+def temporary_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A temporary directory for the demo's own; whatever still runs in it at the end is killed.
 
     Its name is short, unlike that of `tmp_path`: socket files live below it, and their paths are limited.
     """
     place = tmp_path_factory.mktemp("d")
-    yield place
-    for process in processes_in(place):
-        process.kill()
+    try:
+        yield place
+    finally:
+        for process in processes_in(place):
+            process.kill()
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with temporary_place(tmp_path_factory) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+    """One whole demo, for several tests to look at."""
+    with temporary_place(tmp_path_factory) as place:
+        process = start(place)
+        said, _ = process.communicate(timeout=DEADLINE_S)
+        yield Ended(process.returncode, said, list(place.iterdir()), processes_in(place))
 
 
 def processes_in(place: Path) -> list[psutil.Process]:
@@ -94,32 +125,36 @@ def number_before(words: str, said: str) -> int:
     return int(said.partition(words)[0].rpartition(" ")[2].replace(",", ""))
 
 
-def test_nothing_is_lost_while_queue_exchange_consumer_and_broker_are_killed(place: Path) -> None:
-    process = start(place)
-
-    said, _ = process.communicate(timeout=DEADLINE_S)
-
-    assert process.returncode == 0, said
-    assert "Nothing lost" in said
+def test_nothing_is_lost_while_queue_exchange_consumer_and_broker_are_killed(ended: Ended) -> None:
+    assert ended.code == 0, ended.said
+    assert "Nothing lost" in ended.said
     killed = ("the queue board", "the exchange flights", "a consumer of connection-risk", "the whole broker")
-    assert all(f"kill -9 {what}" in said for what in killed)
-    assert list(place.iterdir()) == []
-    assert processes_in(place) == []
+    assert all(f"kill -9 {what}" in ended.said for what in killed)
 
 
-def test_cancelled_flights_die_delayed_ones_wait_a_late_subscriber_is_served_and_a_redrive_repairs(place: Path) -> None:
-    process = start(place)
+def test_a_demo_leaves_no_process_and_no_directory(ended: Ended) -> None:
+    assert ended.files == []
+    assert ended.processes == []
 
-    said, _ = process.communicate(timeout=DEADLINE_S)
 
-    assert process.returncode == 0, said
-    assert "4 cancelled flights failed 3 times each; 1 cause: ValueError" in said
-    assert "before the repair: 2 canaries died again, it stopped by itself, 2 were not touched" in said
-    assert "after the repair: 4 flights handled" in said
-    assert number_before(" for a subscriber, up again", said) > 0
-    assert number_before(" were held for it", said) > 0
-    assert said.index("kill -9 the whole broker") < said.index("were held for it")
-    assert "nothing before its time" in said
+def test_cancelled_flights_die_of_their_cause_with_their_history(ended: Ended) -> None:
+    assert "4 cancelled flights died after 3 attempts; 1 cause: ValueError" in ended.said
+    assert "1: ValueError, 2: ValueError after" in ended.said
+
+
+def test_a_redrive_stops_at_its_canary_until_the_handler_is_repaired(ended: Ended) -> None:
+    early = "before the repair: 2 canaries died again, it stopped by itself, 2 were not touched"
+    repaired = "after the repair: 4 flights handled"
+    assert early in ended.said
+    assert repaired in ended.said
+    assert ended.said.index(early) < ended.said.index(repaired)
+
+
+def test_delayed_flights_and_held_ones_outlive_the_broker(ended: Ended) -> None:
+    assert number_before(" for a subscriber, up again", ended.said) > 0
+    assert number_before(" were held for it", ended.said) > 0
+    assert ended.said.index("kill -9 the whole broker") < ended.said.index("were held for it")
+    assert "nothing before its time" in ended.said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
