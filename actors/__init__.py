@@ -5,6 +5,7 @@ topology          exchanges, queues and bindings: what may be declared, and what
 declaration       what may be declared, and when a second declaration is the same thing
 binding_table     the bindings, found by source and by destination
 routing           which queues a message reaches, end to end
+receipts          the answers an exchange owes its publishers
 reply_paths       which session takes the replies of which caller
 route_ledger      collects, within bounds, the bindings an explanation names
 topic_trie        binding keys with wildcards, matched word by word
@@ -12,6 +13,11 @@ headers_match     bindings on headers
 registry_state    the registry's state: the topology, its version, who lives where
 registry_queries  the answers to what clients ask the registry
 offsets           ranges of offsets with a value each
+held_state        what an exchange holds for queues to come: waiting, leaving, within bounds
+held_batch        one held batch, the pieces of it that leave, the batch they leave in
+held_seen         what an exchange has held before, by stream and number
+held_records      the journal records of what is held, as bytes
+held_replay       what is held, rebuilt from its journal
 queue_state       one queue: what is ready, who holds what, what was seen before
 retry             the retry policy: how long a message waits, and which attempt is its last
 fingerprint       what equal causes of failure have in common, as twelve digits
@@ -60,7 +66,12 @@ loop              the cell's clock and sockets, the one loop of a process
 
 Actors
 registry          the topology, journaled, and the directory of who lives where
+registry_deleting deletes queues, and exchanges that hold messages
 exchange          routes batches, keeps them until every queue has answered
+holding           what an exchange does with messages that no queue wants
+held_moves        how what was held leaves for queues and the dead letters
+held_journal      what an exchange writes down of what it holds
+held_requests     what an exchange answers about what it holds
 queue             stores, delivers and settles
 delay             keeps delayed messages and publishes each when it is due
 delay_journal     the scheduler's journal as its shell uses it: bodies read back, segments let go

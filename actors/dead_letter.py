@@ -78,6 +78,8 @@ class DeadLetterActor:
         self._returns = Returns(context, self._store, self._outgoing, self._batch_of, self._headers_of)
         self._is_disk_low = False
         self._is_alarmed = False
+        self._looked_at: dict[int, Batch] = {}
+        self._looked_at_bytes = 0
         self._refused = 0
 
     # ---- life ----
@@ -126,6 +128,8 @@ class DeadLetterActor:
     def finish_round(self) -> None:
         self._returns.work()
         self._outgoing.send()
+        self._looked_at.clear()
+        self._looked_at_bytes = 0
         if self._context.journal.segment_is_full:
             self._rotate()
         self._store.backlog.shed(self._limits.memory_bytes_max)
@@ -269,15 +273,24 @@ class DeadLetterActor:
         return headers_of(self._batch_of(group.first_id))
 
     def _batch_of(self, first_id: int) -> Batch:
+        """The batch, from the journal if it is not in memory. What was read is kept for the rest of the round, since
+        what is chosen in a round is mostly sent in it.
+        """
+        known = self._looked_at.get(first_id)
+        if known is not None:
+            return known
         entry = self._store.backlog.get(first_id)
         assert entry is not None
-        raw = self._raw_of(entry)
-        return entry.batch or _decode(raw)
+        batch = entry.batch or _decode(self._raw_of(entry))
+        if entry.batch is None and self._looked_at_bytes + entry.size <= self._limits.memory_bytes_max:
+            self._looked_at[first_id] = batch
+            self._looked_at_bytes += entry.size
+        return batch
 
     def _raw_of(self, entry: StoredBatch) -> Bytes:
         """The batch's bytes, from the journal if they are not in memory.
 
-        They are not kept: whoever lists or redrives looks at each letter about once. Nor is room made for them, since
+        The index does not keep them: whoever lists looks at each letter about once. Nor is room made for them, since
         what came in this round is in memory only until its end.
         """
         if entry.raw is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from typing import Any, final
+from zlib import crc32
 
 import msgspec
 
 from posthouse.actors.stored_batch import StoredBatch
 from posthouse.transport.messages import Batch
 from posthouse.transport.messages_dead import DeadLetterFilter, DeadLetterInfo, Death
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 @final
@@ -32,9 +35,10 @@ class Group(msgspec.Struct, frozen=True, gc=False):
     republish_key: str | None = None
     earlier: int = 0
     life: int = 1
+    mask: int = 0
 
 
-def group_of(entry: StoredBatch, batch: Batch, death: Death) -> Group:
+def group_of(entry: StoredBatch, batch: Batch, death: Death, headers: dict[str, Any] | None) -> Group:
     """The letters of one record. Texts that occur again and again are kept once."""
     key = death.republish_key
     return Group(
@@ -54,6 +58,7 @@ def group_of(entry: StoredBatch, batch: Batch, death: Death) -> Group:
         None if key is None else sys.intern(key),
         death.earlier,
         death.life,
+        mask_of(headers),
     )
 
 
@@ -87,6 +92,19 @@ def is_meant(group: Group, wanted: DeadLetterFilter) -> bool:
         and (wanted.after_ms is None or group.died_ms >= wanted.after_ms)
         and (wanted.before_ms is None or group.died_ms < wanted.before_ms)
     )
+
+
+def mask_of(headers: dict[str, Any] | None) -> int:
+    """Two bits of 120 for each header. Where one is missing the header is too, so a filter reads few letters.
+
+    Of values that can be equal and look different (floats, lists, maps) only the name counts.
+    """
+    mask = 0
+    for name, value in (headers or {}).items():
+        item = name if isinstance(value, float | list | dict) else (name, value)
+        number = crc32(_encode(item))
+        mask |= 1 << number % 61 | 1 << 61 + (number >> 16) % 59
+    return mask
 
 
 def has_headers(headers: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, final
 import msgspec
 
 from posthouse.actors.dead_letter_causes import causes_of
-from posthouse.actors.dead_letter_group import Group, group_of, has_headers, is_meant
+from posthouse.actors.dead_letter_group import Group, group_of, has_headers, is_meant, mask_of
 from posthouse.actors.dead_letter_records import Counters, Mark, RedriveRecord
 from posthouse.actors.destinations import destination_of
 from posthouse.actors.move import Admission, Intent, Outbox, admission
@@ -23,6 +23,7 @@ from posthouse.actors.past_lives import PastLives
 from posthouse.actors.queue_backlog import Backlog
 from posthouse.actors.queue_streams import Streams
 from posthouse.actors.stored_batch import Bytes, StoredBatch, stored
+from posthouse.transport.batch import headers_of
 from posthouse.transport.errors import QueueFull, UnknownDeadLetter
 from posthouse.transport.messages import Batch
 from posthouse.transport.messages_dead import Attempt, Bury, Cause, DeadLetterFilter, Death
@@ -120,7 +121,7 @@ class DeadLetterStore:
         self.next_id = max(self.next_id, entry.last_offset + 1)
         self.backlog.add(entry)
         self.resting.put(first_id, entry.last_offset, 0)
-        self._groups[first_id] = group_of(entry, batch, death)
+        self._groups[first_id] = group_of(entry, batch, death, headers_of(batch))
         return entry
 
     def placed(self, first_id: int, position: int) -> None:
@@ -134,12 +135,14 @@ class DeadLetterStore:
     def groups(self, wanted: DeadLetterFilter, headers: Headers, after: int = 0) -> Iterator[Group]:
         """The groups that a filter means, oldest first, with any letter above the id `after`."""
         ids = None if wanted.ids is None else set(wanted.ids)
+        mask = mask_of(wanted.headers)
         for entry in self.backlog.since(after):
             group = self._groups[entry.first_offset]
             if (
                 group.last_id > after
                 and is_meant(group, wanted)
                 and (ids is None or any(group.first_id <= number <= group.last_id for number in ids))
+                and (wanted.headers is None or group.mask & mask == mask)
                 and (wanted.headers is None or has_headers(headers(group), wanted.headers))
             ):
                 yield group
@@ -212,7 +215,7 @@ class DeadLetterStore:
             entry = self.backlog.find(first)
             size += entry.size * (last - first + 1) // entry.count
         intent = self.outboxes[key].add(count, size, Return(key, ranges, redrive), first_seq)
-        for first, last in ranges:
+        for first, last in merged(ranges):
             self.resting.take(first, last)
             self.leaving.put(first, last, (key, intent.first_seq))
         record = self.redrives.get(redrive)
@@ -228,6 +231,7 @@ class DeadLetterStore:
             position = self.backlog.find(first).position
             self.past.remember(stream, seq, first, last - first + 1, position or 0)
             seq += last - first + 1
+        for first, last in merged(ranges):
             self.leaving.take(first, last)
             self.settle(first, last)
         counters, record = self.counters, self.redrives.get(redrive)
@@ -266,19 +270,18 @@ class DeadLetterStore:
 
     def settle(self, first: int, last: int) -> None:
         """These letters are in no index any more; groups without letters are forgotten."""
-        low = first
-        while low <= last:
-            entry = self.backlog.find(low)
-            high = min(last, entry.last_offset)
-            self.backlog.settle(low, high)
-            if self.notes:
-                self.notes.take(low, high)
+        entries = [self.backlog.find(first)]
+        while entries[-1].last_offset < last:
+            entries.append(self.backlog.find(entries[-1].last_offset + 1))
+        self.backlog.settle(first, last)
+        if self.notes:
+            self.notes.take(first, last)
+        for entry in entries:
             if entry.live:
                 self._partial.add(entry.first_offset)
             else:
                 del self._groups[entry.first_offset]
                 self._partial.discard(entry.first_offset)
-            low = high + 1
 
     # ---- the journal ----
 

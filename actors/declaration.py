@@ -20,14 +20,12 @@ DEFAULT_EXCHANGE: Final = ExchangeSpec(name="", kind="direct")
 RESERVED_PREFIXES: Final = ("amq.", "posthouse.")
 """Names that only the broker gives."""
 
-UNROUTED_POLICIES: Final[dict[str, bool]] = {
-    "return": True,
-    "drop": True,
-    "alternate": True,
-    "hold": False,
-    "dead-letter": False,
-}
-"""What an exchange may do with what no queue wants; False stands for known, but not in this version."""
+UNROUTED_POLICIES: Final = ("hold", "dead-letter", "alternate", "return", "drop")
+"""What an exchange may do with what no queue wants."""
+
+HOLD_FOR_MS_MAX: Final = 10 * 366 * 24 * 60 * 60 * 1000
+HOLD_LENGTH_MAX: Final = 100_000_000
+HOLD_BYTES_MAX: Final = 1 << 40
 
 DEAD_LETTER_POLICIES: Final = ("store", "off")
 """Where messages go that cannot be handled: the dead-letter store, or nowhere."""
@@ -47,10 +45,9 @@ def check_exchange(spec: ExchangeSpec) -> None:
     refuse_default(spec.name, f"is always {DEFAULT_EXCHANGE.kind} and durable and cannot be declared otherwise")
     if spec.kind not in KINDS:
         raise InvalidArgument(f"the exchange kind {shown(spec.kind)} does not exist; there are: {', '.join(KINDS)}")
-    if not UNROUTED_POLICIES.get(spec.unrouted, False):
-        served = ", ".join(policy for policy, is_served in UNROUTED_POLICIES.items() if is_served)
-        state = "is not in this version" if spec.unrouted in UNROUTED_POLICIES else "does not exist"
-        raise InvalidArgument(f"the unrouted policy {shown(spec.unrouted)} {state}; there are: {served}")
+    if spec.unrouted not in UNROUTED_POLICIES:
+        served = ", ".join(UNROUTED_POLICIES)
+        raise InvalidArgument(f"the unrouted policy {shown(spec.unrouted)} does not exist; there are: {served}")
     if spec.alternate is not None:
         check_name("alternate exchange", spec.alternate, may_be_empty=True)
     if (spec.unrouted == "alternate") != (spec.alternate is not None):
@@ -58,6 +55,34 @@ def check_exchange(spec: ExchangeSpec) -> None:
             f"exchange {shown(spec.name)} has the unrouted policy {spec.unrouted!r} and the alternate "
             f"{shown(spec.alternate)}; the policy 'alternate' and the name of an alternate need each other"
         )
+    _check_hold(spec)
+
+
+def may_hold(spec: ExchangeSpec) -> bool:
+    """Can it come to hold messages, by its own policy or by that of an alternate?"""
+    return spec.unrouted in ("hold", "dead-letter", "alternate") and not spec.auto_delete
+
+
+def _check_hold(spec: ExchangeSpec) -> None:
+    if spec.auto_delete and spec.unrouted in ("hold", "dead-letter"):
+        raise InvalidArgument(
+            f"exchange {shown(spec.name)} goes by itself with its last binding (auto_delete), and what it held for "
+            f"others would go too; choose another unrouted policy than {spec.unrouted!r}, or no auto_delete"
+        )
+    bounds = (
+        ("hold_for_s", spec.hold_for_ms, HOLD_FOR_MS_MAX, "a millisecond to ten years"),
+        ("hold_max_length", spec.hold_max_length, HOLD_LENGTH_MAX, f"1 to {HOLD_LENGTH_MAX} messages"),
+        ("hold_max_bytes", spec.hold_max_bytes, HOLD_BYTES_MAX, "a byte to a TiB"),
+    )
+    for name, value, highest, allowed in bounds:
+        if value is None:
+            continue
+        if not may_hold(spec):
+            raise InvalidArgument(
+                f"{name} bounds what an exchange holds, and with unrouted={spec.unrouted!r} it does not"
+            )
+        if not 1 <= value <= highest:
+            raise InvalidArgument(f"{name} of exchange {shown(spec.name)} is out of range; it is {allowed}")
 
 
 def check_queue(spec: QueueSpec) -> None:

@@ -1,19 +1,26 @@
 """The exchange actor: routes batches to queues and answers publishers when every queue has them.
 
-It owns nothing but what is on its way: topology comes from the registry, messages belong to the publisher until each
-queue on the route has settled them. A queue that restarts is the link's business: it sends again what was not settled.
+It owns what is on its way and what it holds for queues to come (`holding.py`): topology comes from the registry,
+messages belong to the publisher until each queue on the route has settled them. A queue that restarts is the link's
+business: it sends again what was not settled.
 
-Fails with: nothing of its own; an assertion is ours, and publishers send again to the next life.
+Fails with: DiskFault (its journal, where it holds messages); an assertion is ours, and publishers send again to the
+next life.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeGuard, final
+from typing import Any, TypeGuard, final
 
 import msgspec
 
 from posthouse.actors.actor import Context
 from posthouse.actors.death_headers import deaths_of, is_cycle
+from posthouse.actors.declaration import may_hold
+from posthouse.actors.held_moves import Direct, Onward
+from posthouse.actors.held_requests import answer
+from posthouse.actors.holding import Holding, HoldLimits
+from posthouse.actors.receipts import Pending, Receipts
 from posthouse.actors.reply_paths import ReplyPaths
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
@@ -32,7 +39,6 @@ from posthouse.transport.errors import (
     ActorDown,
     InvalidArgument,
     NoResponders,
-    OutcomeUnknown,
     PreconditionFailed,
     ProtocolViolation,
     Refused,
@@ -44,6 +50,7 @@ from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
     Durability,
+    ExchangeSpec,
     Message,
     Receipt,
     StoreNote,
@@ -53,49 +60,17 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
-from posthouse.transport.names import DELAY, actor_of_queue
-
-DUPLICATE: Final = "duplicate"
-"""The code of a `StoreNote` for a `dedup_id` that the queue has seen within its window."""
-
-
-@final
-class Pending:
-    """A batch that was sent to its queues and not yet settled by all of them."""
-
-    __slots__ = (
-        "arrived",
-        "count",
-        "durability",
-        "first_seq",
-        "queues",
-        "remaining",
-        "repeats",
-        "stream",
-        "was_interrupted",
-    )
-
-    def __init__(self, arrived: Arrived, batch: Batch, queues: tuple[str, ...], durability: int) -> None:
-        self.arrived = arrived
-        self.stream = batch.stream
-        self.first_seq = batch.first_seq
-        self.count = batch.count
-        self.queues = queues
-        self.remaining = len(queues)
-        self.durability = durability
-        self.repeats: tuple[Arrived, ...] = ()
-        """Frames of later sessions in which the publisher sent the same batch meanwhile."""
-        self.was_interrupted = False
-        """A queue on its route died meanwhile: what that life did with it nobody knows."""
+from posthouse.transport.names import DEAD_LETTER, DELAY, actor_of_queue
 
 
 @final
 class ExchangeActor:
-    """One exchange. `name` is "" for the default exchange."""
+    """One exchange. Its name is "" for the default exchange."""
 
-    def __init__(self, context: Context, name: str) -> None:
+    def __init__(self, context: Context, spec: ExchangeSpec, limits: HoldLimits | None = None) -> None:
         self._context = context
-        self._name = name
+        self._spec = spec
+        self._name = name = spec.name
         self._topology = Topology()
         self._router = Router(self._topology, name)
         self._is_informed = False
@@ -103,37 +78,42 @@ class ExchangeActor:
         self._early: list[tuple[Arrived, Batch, msgspec.Raw, Republish | None]] = []
         self._queues: dict[str, Link] = {}
         self._queue_of: dict[Link, str] = {}
-        self._pending: dict[tuple[int, int], Pending] = {}
-        self._finished: list[Pending] = []
-        self._notes: dict[tuple[int, int], list[StoreNote | Scheduled]] = {}
+        self._receipts = Receipts(context)
         self._delay: Link | None = None
-        self._unanswering: dict[tuple[int, int], set[str]] = {}
         self._replies = ReplyPaths() if not name else None
         self._registry = context.connect("registry", survives=False)
+        self._holding: Holding | None = None
+        if may_hold(spec):
+            self._holding = Holding(context, spec, limits or HoldLimits(), self._link_to)
         self.dropped = 0
 
     def start(self) -> None:
-        """Nothing to rebuild: the registry tells the topology when the link opens."""
+        """The registry tells the topology when the link opens; only what is held is rebuilt."""
+        if self._holding is not None:
+            self._holding.start()
 
     def receive(self, arrived: Arrived, message: Message, raw: msgspec.Raw) -> None:
+        link = arrived.link
         if type(message) is Batch:
             self._take(arrived, message, raw)
+        elif isinstance(message, StoreNote | Scheduled):
+            self._note(link, message)
+        elif isinstance(message, TopologyChange) and link is self._registry:
+            self._apply(message)
         elif type(message) is Republish:
             batch = messages.decode(message.batch)
-            if not isinstance(batch, Batch):
-                raise ProtocolViolation("a Republish carries no Batch")
+            if not isinstance(batch, Batch) or arrived.link.client_name != DEAD_LETTER:
+                raise ProtocolViolation("a Republish comes from the dead letters and carries a Batch")
             self._take(arrived, batch, message.batch, message)
-        elif isinstance(message, TopologyChange) and arrived.link is self._registry:
-            self._apply(message)
-        elif isinstance(message, StoreNote | Scheduled) and self._is_ours(arrived.link):
-            self._note(arrived.link, message)
         elif isinstance(message, ReceiveReplies | ReplyStatus) and self._replies is not None:
-            self._look_after_replies(self._replies, arrived.link, message)
-        else:
+            self._look_after_replies(self._replies, link, message)
+        elif not answer(self._context, link, message, self._spec, self._holding, self._router, self._topology):
             raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
 
     def link_opened(self, link: Link) -> None:
         if link is self._registry:
+            if self._holding is not None:
+                self._holding.is_closing = False  # A registry that had begun to delete this exchange is gone.
             self._context.send(link, WatchTopology(1))
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
@@ -142,18 +122,22 @@ class ExchangeActor:
             self._replies.close(link)
         queue = self._queue_of.get(link)
         if queue is not None:
-            for pending in self._pending.values():
-                pending.was_interrupted = pending.was_interrupted or queue in pending.queues
+            self._receipts.interrupted(queue)
+        if self._holding is not None and abandoned:
+            self._holding.moves.lost(context for context in abandoned if type(context) is Onward)
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
-        finished = self._finished
+        receipts = self._receipts
         for pending in contexts:
-            pending.remaining -= 1
-            if pending.remaining == 0:
-                finished.append(pending)
+            if type(pending) is Onward:
+                assert self._holding is not None
+                self._holding.moves.settled(pending)
+            else:
+                receipts.settled(pending)
 
     def wake(self, key: str) -> None:
-        raise AssertionError(f"an exchange has no timer {key}")
+        assert self._holding is not None, f"an exchange has no timer {key}"
+        self._holding.wake(key)
 
     def noticed(self, message: control.FromSupervisor) -> None:
         """Which queues live is the links' business, except for those that will not live again by themselves."""
@@ -167,10 +151,9 @@ class ExchangeActor:
                 self._give_up(message.id)
 
     def finish_round(self) -> None:
-        finished, self._finished = self._finished, []
-        index = 0
-        while index < len(finished):
-            index = self._answer(finished, index)
+        if self._holding is not None:
+            self._holding.finish_round(self._router, self._topology)
+        self._receipts.send()
 
     # ---- publishing ----
 
@@ -183,13 +166,7 @@ class ExchangeActor:
 
     def _publish(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw, move: Republish | None = None) -> None:
         """`move`: it comes out of the dead letters, and finds a queue or is refused."""
-        key = (batch.stream, batch.first_seq)
-        known = self._pending.get(key)
-        if known is not None and known.count == batch.count:
-            # Its publisher came back in a new session. One copy is on its way, and what becomes of it is the answer
-            # to both; with a second copy nobody could tell which of the two a queue's note is about.
-            self._context.hold(arrived)
-            known.repeats += (arrived,)
+        if self._receipts.is_repeat(arrived, batch):
             return
         try:
             self._check(batch, move)
@@ -199,26 +176,20 @@ class ExchangeActor:
             if self._replies is not None and is_reply(batch):
                 self._pass_back(self._replies, arrived, batch, raw)
                 return
-            queues = self._route(batch) if move is None else self._route_move(batch, move)
-            if self._quarantined:
-                self._refuse_quarantined(queues)
+            pending = self._route(arrived, batch, raw) if move is None else self._route_move(arrived, batch, move)
         except (Refused, Unavailable) as error:
-            self._refuse(arrived.link, batch, error)
+            receipt = Receipt(batch.stream, batch.first_seq, batch.count, code=error.code, text=str(error))
+            self._context.send(arrived.link, receipt)
             return
-        durability = durability_of(batch)
-        specs = self._topology.queues
-        if durability and not all(specs[queue].durable for queue in queues):
-            durability = Durability.MEMORY
-        pending = Pending(arrived, batch, queues, durability)
-        self._context.hold(arrived)
-        if not queues:
-            self._finished.append(pending)
-            return
-        self._pending[key] = pending
+        self._receipts.owe(pending)
         size = len(memoryview(raw))
-        for queue in queues:
-            link = self._queues.get(queue) or self._queue_link(queue)
-            self._context.forward(link, raw, size, batch.count, pending)
+        holding = self._holding if self._holding is not None and self._holding.state.leaving else None
+        for queue in pending.queues:
+            link = self._link_to(queue)
+            if holding is not None and holding.moves.must_wait(queue):
+                holding.moves.wait(queue, Direct(raw, size, batch.count, pending))
+            else:
+                self._context.forward(link, raw, size, batch.count, pending)
 
     def _schedule(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> None:
         """The scheduler keeps it and publishes it here when it is due; only then is it decided where it goes."""
@@ -229,8 +200,7 @@ class ExchangeActor:
             self._delay = self._context.connect(DELAY)
         pending = Pending(arrived, batch, (), durability_of(batch))
         pending.remaining = 1
-        self._context.hold(arrived)
-        self._pending[batch.stream, batch.first_seq] = pending
+        self._receipts.owe(pending)
         self._context.forward(self._delay, raw, len(memoryview(raw)), batch.count, pending)
 
     def _check(self, batch: Batch, move: Republish | None) -> None:
@@ -244,67 +214,57 @@ class ExchangeActor:
         if spec.internal and move is None:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
 
-    def _route_move(self, batch: Batch, move: Republish) -> tuple[str, ...]:
+    def _route(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> Pending:
+        holding = self._holding
+        durability = durability_of(batch)
+        if holding is not None and holding.has_seen(batch):
+            durability = durability if holding.is_durable else Durability.MEMORY
+            return Pending(arrived, batch, (), durability, is_held=self._spec.unrouted != "dead-letter")
+        route = self._router.route_raw(batch.routing_key, batch.headers)
+        if route.queues:
+            return self._to_queues(arrived, batch, route.queues)
+        if deadline_of(batch) is not None:
+            raise NoResponders(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
+        if route.fallback == "drop":
+            self.dropped += batch.count
+            return Pending(arrived, batch, (), durability)
+        if route.fallback == "return" or holding is None:
+            raise Unroutable(
+                f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
+                f"`posthouse explain {self._name} --key {batch.routing_key}` shows why"
+            )
+        is_held = route.fallback == "hold"
+        return Pending(arrived, batch, (), holding.take(batch, raw, at_once=not is_held), is_held=is_held)
+
+    def _route_move(self, arrived: Arrived, batch: Batch, move: Republish) -> Pending:
         """Where dead letters go; the store keeps what is refused. Raises Unroutable."""
         queues = self._router.route_raw(batch.routing_key, batch.headers).queues
         deaths = deaths_of(headers_of(batch)) if move.no_cycles else []
         left = tuple(queue for queue in queues if not is_cycle(queue, deaths))
         if left:
-            return left
+            return self._to_queues(arrived, batch, left)
         if queues:
             raise Unroutable(f"it would go in a circle: it died in {queues[0]!r} before, and nobody rejected it since")
         raise Unroutable(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
 
-    def _route(self, batch: Batch) -> tuple[str, ...]:
-        route = self._router.route_raw(batch.routing_key, batch.headers)
-        if route.queues:
-            return route.queues
-        if deadline_of(batch) is not None:
-            raise NoResponders(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
-        if route.fallback == "return":
-            raise Unroutable(
-                f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
-                f"`posthouse explain {self._name} --key {batch.routing_key}` shows why"
-            )
-        self.dropped += batch.count
-        return ()
-
-    def _refuse_quarantined(self, queues: tuple[str, ...]) -> None:
-        for queue in queues:
+    def _to_queues(self, arrived: Arrived, batch: Batch, queues: tuple[str, ...]) -> Pending:
+        for queue in queues if self._quarantined else ():
             reason = self._quarantined.get(actor_of_queue(queue))
             if reason is not None:
                 raise ActorDown(f"queue {queue!r} is quarantined: {reason}; nothing was stored, see `posthouse tree`")
+        durability, specs = durability_of(batch), self._topology.queues
+        if durability and not all(specs[queue].durable for queue in queues):
+            durability = Durability.MEMORY
+        return Pending(arrived, batch, queues, durability)
 
-    def _refuse(self, link: Link, batch: Batch, error: Refused | Unavailable) -> None:
-        receipt = Receipt(batch.stream, batch.first_seq, batch.count, code=error.code, text=str(error))
-        self._context.send(link, receipt)
+    def _note(self, link: Link, note: StoreNote | Scheduled) -> None:
+        if isinstance(note, StoreNote) and self._holding is not None and self._holding.moves.noted(note):
+            return
+        if link not in self._queue_of and link is not self._delay:
+            raise ProtocolViolation(f"an exchange does not understand {type(note).__name__} of whom it sent nothing")
+        self._receipts.note(note, self._queue_of.get(link, ""))
 
-    def _answer(self, finished: list[Pending], index: int) -> int:
-        """One receipt for as many neighbours as share stream and queues; returns the index after them."""
-        first = finished[index]
-        link, stream, queues = first.arrived.link, first.stream, first.queues
-        notes = self._notes
-        if first.repeats or (notes and (stream, first.first_seq) in notes):
-            self._answer_alone(first, notes.pop((stream, first.first_seq), []))
-            return index + 1
-        next_seq = first.first_seq
-        durability: int = first.durability
-        while index < len(finished):
-            pending = finished[index]
-            if pending.stream != stream or pending.first_seq != next_seq or pending.queues != queues:
-                break
-            if pending.arrived.link is not link or pending.repeats or (notes and (stream, next_seq) in notes):
-                break
-            self._pending.pop((stream, next_seq), None)
-            next_seq += pending.count
-            durability = min(durability, pending.durability)
-            self._context.release(pending.arrived)
-            index += 1
-        receipt = Receipt(stream, first.first_seq, next_seq - first.first_seq, queues, durability)
-        self._context.send(link, receipt)
-        return index
-
-    # ---- calls and their replies ----
+    # ---- replies of calls ----
 
     def _look_after_replies(self, replies: ReplyPaths, link: Link, message: ReceiveReplies | ReplyStatus) -> None:
         if isinstance(message, ReceiveReplies):
@@ -318,65 +278,37 @@ class ExchangeActor:
         link = replies.find(batch, self._context.is_congested)
         if link is not None:
             self._context.forward(link, raw, len(memoryview(raw)), batch.count, None)
-        self._context.hold(arrived)
-        self._finished.append(Pending(arrived, batch, (), Durability.MEMORY))
-
-    def _note(self, link: Link, note: StoreNote | Scheduled) -> None:
-        key = (note.stream, note.first_seq)
-        if isinstance(note, StoreNote) and note.code == NoResponders.code:
-            self._unanswering.setdefault(key, set()).add(self._queue_of[link])
-        self._notes.setdefault(key, []).append(note)
-
-    def _answer_alone(self, pending: Pending, notes: list[StoreNote | Scheduled]) -> None:
-        """A batch that came in several sessions, or that somebody had something to say on: it was a duplicate in a
-        queue, or was refused, or is scheduled.
-        """
-        remarks = [note for note in notes if isinstance(note, StoreNote)]
-        refusals = [note for note in remarks if note.code != DUPLICATE]
-        queues = pending.queues
-        unanswering = self._unanswering.pop((pending.stream, pending.first_seq), None)
-        if unanswering is not None and not unanswering.issuperset(queues):
-            # A call that somebody may answer goes on, and where nobody would it is not.
-            refusals = [note for note in refusals if note.code != NoResponders.code]
-            queues = tuple(queue for queue in queues if queue not in unanswering)
-        code, text = (refusals[0].code, refusals[0].text) if refusals else (None, "")
-        if code == NoResponders.code and pending.was_interrupted:
-            code, text = OutcomeUnknown.code, f"the queue died meanwhile and may have had somebody who answers: {text}"
-        receipt = Receipt(
-            pending.stream,
-            pending.first_seq,
-            pending.count,
-            queues,
-            pending.durability,
-            duplicate=any(note.code == DUPLICATE for note in remarks),
-            code=code,
-            text=text,
-            scheduled_id=max((note.first_id for note in notes if isinstance(note, Scheduled)), default=0),
-        )
-        self._pending.pop((pending.stream, pending.first_seq), None)
-        for arrived in (pending.arrived, *pending.repeats):
-            self._context.release(arrived)
-            self._context.send(arrived.link, receipt)
+        self._receipts.owe(Pending(arrived, batch, (), Durability.MEMORY))
 
     # ---- topology ----
 
     def _apply(self, change: TopologyChange) -> None:
+        before = self._topology.queues if change.is_snapshot else {}
         if change.is_snapshot:
             self._topology = Topology()
             self._router = Router(self._topology, self._name)
         self._topology.apply(change)
-        self._router.refresh()
-        for queue in [queue for queue in self._queues if queue not in self._topology.queues]:
-            self._drop_queue(queue)
-        if self._name in self._topology.exchanges and not self._is_informed:
+        may_differ = self._router.refresh() or change.is_snapshot
+        now = self._topology.queues
+        for queue in list(self._queues):
+            # The registry may have come back with another queue of the same name.
+            if queue not in now or (
+                change.is_snapshot and queue in before and before[queue].serial != now[queue].serial
+            ):
+                self._drop_queue(queue)
+        if self._name not in self._topology.exchanges:
+            return
+        if self._holding is not None:
+            self._holding.learn(self._router, self._topology, may_differ=may_differ)
+        if not self._is_informed:
             self._is_informed = True
             early, self._early = self._early, []
             for arrived, batch, raw, move in early:
                 self._publish(arrived, batch, raw, move)
                 self._context.release(arrived)
 
-    def _is_ours(self, link: Link) -> bool:
-        return link in self._queue_of or link is self._delay
+    def _link_to(self, queue: str) -> Link:
+        return self._queues.get(queue) or self._queue_link(queue)
 
     def _queue_link(self, queue: str) -> Link:
         link = self._queues[queue] = self._context.connect(actor_of_queue(queue))
@@ -387,32 +319,35 @@ class ExchangeActor:
         """What is on its way to a quarantined queue is answered now; what other queues have of it, they keep."""
         for queue, link in list(self._queues.items()):
             if link.target == actor:
-                for pending in self._context.disconnect(link):
-                    key = (pending.stream, pending.first_seq)
-                    text = f"queue {queue!r} was quarantined; other queues on the route may hold the message"
-                    note = StoreNote(*key, pending.count, ActorDown.code, text)
-                    self._notes.setdefault(key, []).append(note)
-                    self.settled(link, [pending])
+                text = f"queue {queue!r} was quarantined; other queues on the route may hold the message"
+                for pending in self._unsettled(queue, link):
+                    self._receipts.refused(pending, ActorDown.code, text)
                 del self._queue_of[link]
                 self._queue_link(queue)
 
     def _give_up_delay(self) -> None:
         """The scheduler will not live again by itself: its batches are refused, and publishers may try again."""
-        assert self._delay is not None
-        for pending in self._context.disconnect(self._delay):
-            key = (pending.stream, pending.first_seq)
-            note = StoreNote(*key, pending.count, ActorDown.code, "the delay scheduler was quarantined meanwhile")
-            self._notes.setdefault(key, []).append(note)
-            self.settled(self._delay, [pending])
-        self._delay = self._context.connect(DELAY)
+        if self._delay is not None:
+            for pending in self._context.disconnect(self._delay):
+                self._receipts.refused(pending, ActorDown.code, "the delay scheduler was quarantined meanwhile")
+            self._delay = self._context.connect(DELAY)
 
     def _drop_queue(self, queue: str) -> None:
         """The queue was deleted: what was on its way to it counts as having reached the others only."""
         link = self._queues.pop(queue)
         del self._queue_of[link]
-        for pending in self._context.disconnect(link):
+        for pending in self._unsettled(queue, link):
             pending.queues = tuple(name for name in pending.queues if name != queue)
             self.settled(link, [pending])
+
+    def _unsettled(self, queue: str, link: Link) -> list[Pending]:
+        """The link is closed: the batches that were on their way. What was held before goes back to where it was."""
+        contexts = self._context.disconnect(link)
+        if self._holding is None:
+            return contexts
+        self._holding.moves.lost(context for context in contexts if type(context) is Onward)
+        contexts = [context for context in contexts if type(context) is not Onward]
+        return contexts + self._holding.moves.give_up(queue)
 
 
 def _is_quarantine(message: control.FromSupervisor) -> TypeGuard[control.Down]:

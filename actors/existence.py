@@ -17,8 +17,8 @@ from posthouse.transport.errors import UnknownExchange
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.links import Link
 from posthouse.transport.messages import Explain, Failed, Reply
+from posthouse.transport.names import REGISTRY
 
-REGISTRY: Final = "registry"
 TIMER: Final = "existence"
 ASK_AGAIN_MS: Final = 500
 

@@ -59,9 +59,9 @@ from posthouse.transport.messages import (
     StoreNote,
 )
 from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
+from posthouse.transport.names import DEAD_LETTER, REGISTRY
 
 PEEK_MESSAGES_MAX: Final = 1_000
-REGISTRY: Final = "registry"
 DISK_LOOK_MS: Final = 1_000
 
 
@@ -308,7 +308,7 @@ class QueueActor:
                 context.reply(link, request, state.consumers())
             case LookAfter(request, first_offset, last_offset):
                 context.reply(link, request, state.look_after(first_offset, max(first_offset, last_offset)))
-            case TakeBack(request):
+            case TakeBack(request) if link.client_name == DEAD_LETTER:
                 context.reply(link, request, self._departures.take_back(message, self._now_ms))
             case PrepareDelete(request, if_unused, if_empty) if link.client_name == REGISTRY:
                 count = state.prepare_delete(if_unused, if_empty)
@@ -376,8 +376,7 @@ class QueueActor:
 
     def _send_slice(self, link: Link, consumer: int, part: Slice) -> None:
         encoded = messages.encode(self._slice_message(consumer, part))
-        count = part.stop - part.start
-        self._context.forward(link, encoded, len(encoded), count, None)
+        self._context.forward(link, encoded, len(encoded), part.stop - part.start, None)
 
     def _slice_message(self, consumer: int, part: Slice) -> Deliver:
         return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(self._bytes_of_slice(part)))

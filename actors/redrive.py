@@ -68,6 +68,8 @@ class Job:
     paid_ms: int = 0
     began_ms: int = 0
     began_with: int = 0
+    remark: str = ""
+    """What to know about letters that it leaves where they are."""
 
     @property
     def asked(self) -> Redrive:
@@ -163,7 +165,7 @@ class Job:
             moved=record.moved,
             returned=record.back,
             failed=record.failed,
-            text=record.text,
+            text=record.text or self.remark,
             remaining=max(0, record.matched - record.moved - record.back),
             rate=0.0 if self.is_over else round((record.moved - self.began_with) / seconds, 1),
             taken_back=record.taken_back,

@@ -15,6 +15,7 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.registry_deleting import Deletions
 from posthouse.actors.registry_queries import Queries
 from posthouse.actors.registry_state import Directory, Operation, Operations, Whereabouts
 from posthouse.actors.topology import Topology
@@ -23,9 +24,6 @@ from posthouse.transport import messages
 from posthouse.transport.errors import (
     ActorDown,
     ProtocolViolation,
-    Refused,
-    ResourceLocked,
-    Unavailable,
     UnknownBinding,
     UnknownExchange,
     UnknownQueue,
@@ -41,10 +39,10 @@ from posthouse.transport.messages import (
     DeclareQueue,
     DeleteExchange,
     DeleteQueue,
+    ExchangeSpec,
     Failed,
     Locate,
     Message,
-    PrepareDelete,
     QueueSpec,
     QueueUnused,
     Reply,
@@ -70,10 +68,11 @@ OWNER_GRACE_AFTER_RESTART_MS: Final = 10_000
 class RegistryActor:
     """The one registry. `boot` changes with every start of the broker; transient things do not survive that."""
 
-    def __init__(self, context: Context, *, boot: str, remove_journal: Callable[[QueueSpec], None]) -> None:
+    def __init__(
+        self, context: Context, *, boot: str, remove_journal: Callable[[QueueSpec | ExchangeSpec], None]
+    ) -> None:
         self._context = context
         self._boot = boot
-        self._remove_journal = remove_journal
         self.topology = Topology()
         self.directory = Directory()
         self._operations = Operations(self.directory)
@@ -81,8 +80,7 @@ class RegistryActor:
         self._exchanges: dict[Link, str] = {}
         self._queue_links: dict[str, Link] = {}
         self._owners: dict[Link, int] = {}
-        self._deleting: dict[int, tuple[DeleteQueue, Link | None]] = {}
-        self._stopping: dict[int, tuple[Operation, QueueSpec]] = {}
+        self._deletions = Deletions(context, self, remove_journal)
         self._starting: dict[int, str] = {}
         self._census = 0
         self._last_request = 0
@@ -107,35 +105,41 @@ class RegistryActor:
         for actor in STANDING_ACTORS:
             self._context.tell_supervisor(control.Watch(actor))
             self.directory.where(actor)
-        for name in self.topology.exchanges:
-            self._start_exchange(name)
+        for exchange in self.topology.exchanges.values():
+            self._start_exchange(exchange)
         for spec in self.topology.queues.values():
             self._start_queue(spec)
-        self._census = self._order(control.DescribeTree)
+        self._census = self.order(control.DescribeTree)
         self._context.set_timer("owners", self._context.monotonic_ms + OWNER_GRACE_AFTER_RESTART_MS)
 
     def queue_link(self, name: str) -> Link:
         return self._queue_links[name]
 
+    def exchange_link(self, name: str) -> Link | None:
+        actor = actor_of_exchange(name)
+        return next((link for link, linked in reversed(self._exchanges.items()) if linked == actor), None)
+
     def _apply(self, change: TopologyChange) -> None:
         if change.is_snapshot:
             self.topology = Topology()
         self.topology.apply(change)
-        self._serial = max([self._serial, *(spec.serial for spec in change.put_queues)])
+        serials = [spec.serial for spec in change.put_queues] + [spec.serial for spec in change.put_exchanges]
+        self._serial = max([self._serial, *serials])
 
-    def _start_exchange(self, name: str) -> None:
-        actor = actor_of_exchange(name)
-        self._starting[self._order(control.StartChild, "exchanges", "exchange", actor, name.encode())] = actor
+    def _start_exchange(self, spec: ExchangeSpec) -> None:
+        actor = actor_of_exchange(spec.name)
+        order = self.order(control.StartChild, "exchanges", "exchange", actor, messages.encode(spec))
+        self._starting[order] = actor
         self._context.tell_supervisor(control.Watch(actor))
         self.directory.where(actor)
 
     def _start_queue(self, spec: QueueSpec) -> None:
         actor = actor_of_queue(spec.name)
         self.directory.actors[actor] = Whereabouts()
-        self._starting[self._order(control.StartChild, "queues", "queue", actor, messages.encode(spec))] = actor
+        self._starting[self.order(control.StartChild, "queues", "queue", actor, messages.encode(spec))] = actor
         self._queue_links[spec.name] = self._context.connect(actor, survives=False)
 
-    def _order(self, order: Callable[..., control.FromChild], *arguments: Any) -> int:
+    def order(self, order: Callable[..., control.FromChild], *arguments: Any) -> int:
         self._last_request += 1
         self._context.tell_supervisor(order(self._last_request, *arguments))
         return self._last_request
@@ -151,28 +155,30 @@ class RegistryActor:
             case DeclareQueue(request, spec):
                 self._declare_queue(link, request, spec)
             case Bind(request, binding):
-                self._commit(Operation(link, request, None), self.topology.bind(binding, client=link.client_id))
+                self.commit(Operation(link, request, None), self.topology.bind(binding, client=link.client_id))
             case Unbind() | DeleteExchange() | DeleteQueue():
-                self._remove(link, message)
+                self.remove(link, message)
             case Locate(request, actor):
                 self.directory.watch(actor, link)
                 self._tell(link, actor, self.directory.actors.get(actor, Whereabouts(state="unknown")))
             case WatchTopology():
                 self._exchanges[link] = link.client_name
                 self._push(link, self.topology.snapshot())
+                self._deletions.begin_again(link.client_name)
             case QueueUnused(name, serial):
                 queue = self.topology.queues.get(name)
                 if queue is not None and queue.serial == serial and queue.auto_delete:
-                    self._delete_queue(None, DeleteQueue(0, name, if_unused=True))
-            case Reply(request) | Failed(request) if link.is_opener:
-                self._queue_answered(request, message)
+                    self._deletions.queue(None, DeleteQueue(0, name, if_unused=True))
+            case Reply(request) | Failed(request) if link.is_opener or link in self._exchanges:
+                if not self._deletions.answered(request, message):
+                    self._queries.answered(request, message)
             case _:
                 if not self._queries.receive(link, message):
                     raise ProtocolViolation(f"a registry does not understand {type(message).__name__}")
 
     def link_opened(self, link: Link) -> None:
         if link.is_opener:
-            self._delete_again(link.target)
+            self._deletions.begin_again(link.target)
         elif link.client_id:
             self._owners[link] = link.client_id
 
@@ -196,7 +202,7 @@ class RegistryActor:
             present = set(self._owners.values())
             for spec in list(self.topology.queues.values()):
                 if spec.owner and spec.owner not in present:
-                    self._delete_queue(None, DeleteQueue(0, spec.name))
+                    self._deletions.queue(None, DeleteQueue(0, spec.name))
         else:
             self._queries.wake(key)
 
@@ -232,13 +238,20 @@ class RegistryActor:
             ]
             journal.rotate(head, replaces_all=True)
 
+    def forget_queue(self, name: str) -> None:
+        """Close the link to a queue that was deleted."""
+        self._context.disconnect(self._queue_links.pop(name))
+
     # ---- declaring ----
 
-    def _declare_exchange(self, link: Link, request: int, spec: messages.ExchangeSpec) -> None:
+    def _declare_exchange(self, link: Link, request: int, spec: ExchangeSpec) -> None:
+        if spec.name:
+            spec = msgspec.structs.replace(spec, serial=self._serial + 1)
         change = self.topology.declare_exchange(spec)
-        self._commit(Operation(link, request, None, actor=actor_of_exchange(spec.name)), change)
+        self.commit(Operation(link, request, None, actor=actor_of_exchange(spec.name)), change)
         if change is not None:
-            self._start_exchange(spec.name)
+            self._serial += 1
+            self._start_exchange(spec)
 
     def _declare_queue(self, link: Link, request: int, spec: QueueSpec) -> None:
         is_named_here = spec.name == ""
@@ -247,51 +260,44 @@ class RegistryActor:
         changes: dict[str, Any] = {"serial": self._serial + 1, "name": name, "owner": 0}
         if spec.exclusive:
             changes.update(durable=False, owner=link.client_id)
-        if self._is_stopping(spec.name):
+        if self._deletions.is_stopping(spec.name):
             raise ActorDown(f"queue {spec.name!r} is being deleted; try again")
         spec = msgspec.structs.replace(spec, **changes)
         change = self.topology.declare_queue(spec, named_by_broker=is_named_here)
-        self._commit(Operation(link, request, spec.name, actor=actor_of_queue(spec.name)), change)
+        self.commit(Operation(link, request, spec.name, actor=actor_of_queue(spec.name)), change)
         if change is not None:
             self._serial += 1
             self._start_queue(spec)
 
-    def _is_stopping(self, name: str) -> bool:
-        return any(spec.name == name for _, spec in self._stopping.values())
-
-    def _commit(self, operation: Operation, change: TopologyChange | None) -> None:
+    def commit(self, operation: Operation, change: TopologyChange | None) -> None:
         """Journal a change, apply it, tell the exchanges; the answer comes when they have it."""
         if change is not None:
             self._context.append(KIND_CHANGE, messages.encode(change))
+            gone = [self.topology.exchanges[name] for name in change.drop_exchanges]
             self.topology.apply(change)
             for link in self._exchanges:
                 self._push(link, change)
-            for name in change.drop_exchanges:
-                self._stop_exchange(name)
+            for exchange in gone:
+                self._deletions.stop_exchange(exchange)
         operation.version = self.topology.version
         self._operations.add(operation)
 
-    def _remove(self, link: Link, message: Unbind | DeleteExchange | DeleteQueue) -> None:
+    def remove(self, link: Link, message: Unbind | DeleteExchange | DeleteQueue) -> None:
         operation = Operation(link, message.request, None)
         try:
             match message:
                 case Unbind(_, binding):
-                    self._commit(operation, self.topology.unbind(binding, client=link.client_id))
-                case DeleteExchange(_, name, if_unused):
-                    self._commit(operation, self.topology.delete_exchange(name, if_unused))
+                    self.commit(operation, self.topology.unbind(binding, client=link.client_id))
+                case DeleteExchange():
+                    self._deletions.exchange(link, message)
                 case DeleteQueue():
-                    self._delete_queue(link, message)
+                    self._deletions.queue(link, message)
         except (UnknownBinding, UnknownExchange, UnknownQueue) as error:
             operation.error = error
-            self._commit(operation, None)
+            self.commit(operation, None)
 
     def _push(self, link: Link, change: TopologyChange) -> None:
         self._context.send(link, change, context=change.version)
-
-    def _stop_exchange(self, name: str) -> None:
-        actor = actor_of_exchange(name)
-        self._order(control.StopChild, actor)
-        self._gone(actor)
 
     def _answer(self, operation: Operation) -> None:
         if operation.link is None:
@@ -306,71 +312,18 @@ class RegistryActor:
             return
         self._context.reply(operation.link, operation.request, operation.result)
 
-    # ---- deleting a queue: ask it, journal it, stop it, remove its journal ----
-
-    def _delete_queue(self, link: Link | None, message: DeleteQueue) -> None:
-        spec = self.topology.queues.get(message.name)
-        if spec is None:
-            raise UnknownQueue(f"there is no queue {message.name!r}")
-        if link is not None and spec.exclusive and spec.owner != link.client_id:
-            raise ResourceLocked(f"queue {message.name!r} is exclusive to the client that declared it")
-        where = self.directory.where(actor_of_queue(message.name))
-        if where.is_up:
-            self._last_request += 1
-            self._deleting[self._last_request] = (message, link)
-            prepare = PrepareDelete(self._last_request, message.if_unused, message.if_empty)
-            self._context.send(self._queue_links[message.name], prepare)
-        elif message.if_empty:
-            raise ActorDown(f"queue {message.name!r} is {where.state}, so nobody knows whether it is empty")
-        else:
-            self._deleted(link, message, 0)
-
-    def _queue_answered(self, request: int, answer: Reply | Failed) -> None:
-        if request not in self._deleting:
-            self._queries.answered(request, answer)
-            return
-        message, link = self._deleting.pop(request)
-        if isinstance(answer, Reply):
-            self._deleted(link, message, msgspec.msgpack.decode(answer.result))
-        elif link is not None:
-            self._context.send(link, Failed(message.request, answer.code, answer.text))
-
-    def _deleted(self, link: Link | None, message: DeleteQueue, count: int) -> None:
-        spec = self.topology.queues[message.name]
-        change = self.topology.delete_queue(message.name)
-        self._commit(Operation(None, 0, None), change)
-        operation = Operation(link, message.request, count, version=self.topology.version)
-        actor = actor_of_queue(message.name)
-        self._context.disconnect(self._queue_links.pop(message.name))
-        self._stopping[self._order(control.StopChild, actor)] = (operation, spec)
-        self._gone(actor)
-        self._delete_again(actor)
-
-    def _delete_again(self, actor: str) -> None:
-        """The queue is gone, or died before it answered: what else waits to delete it is begun again."""
-        waiting = [number for number, (message, _) in self._deleting.items() if actor_of_queue(message.name) == actor]
-        for message, link in [self._deleting.pop(number) for number in waiting]:
-            try:
-                if link is not None:
-                    self._remove(link, message)
-                elif message.name in self.topology.queues:
-                    self._delete_queue(None, message)
-            except (Refused, Unavailable) as error:
-                assert link is not None, "the broker itself never asks what can be refused"
-                self._context.refuse(link, message.request, error)
+    # ---- the supervisor ----
 
     def _stop_strangers(self, nodes: list[control.NodeInfo]) -> None:
         """A crash between journaling a deletion and stopping the actor leaves one that nobody names any more."""
         for node in nodes:
             if node.group in ("queues", "exchanges") and node.id not in self.directory.actors:
-                self._order(control.StopChild, node.id)
+                self.order(control.StopChild, node.id)
 
     def _supervisor_answered(self, request: int, ok: bool, text: str) -> None:
-        stopping = self._stopping.pop(request, None)
-        if stopping is not None:
-            operation, spec = stopping
-            self._remove_journal(spec)
-            self._operations.add(operation)
+        stopped = self._deletions.stopped(request)
+        if stopped is not None:
+            self._operations.add(stopped)
         actor = self._starting.pop(request, None)
         if actor is not None and not ok:
             self._moved(actor, Whereabouts(state="quarantined", reason=text))
@@ -382,11 +335,11 @@ class RegistryActor:
             return
         self.directory.actors[actor] = where
         if where.state == "quarantined":
-            self._delete_again(actor)
+            self._deletions.begin_again(actor)
         for link in self.directory.watchers.get(actor, ()):
             self._tell(link, actor, where)
 
-    def _gone(self, actor: str) -> None:
+    def gone(self, actor: str) -> None:
         """The actor's exchange or queue was deleted: whoever asked for it is told that it is unknown now."""
         self.directory.actors.pop(actor, None)
         for link in self.directory.watchers.get(actor, ()):

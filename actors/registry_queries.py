@@ -1,21 +1,24 @@
 """The questions a registry answers without changing anything.
 
-Counts of queues are asked of the queues themselves when somebody wants them, so nothing has to be kept in step; a
-queue that does not answer in time is listed with the state of its actor and no counts.
+Counts of queues and of what exchanges hold are asked of them when somebody wants them, so nothing has to be kept in
+step; a queue that does not answer in time is listed with the state of its actor and no counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, final
 
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.declaration import may_hold
 from posthouse.actors.registry_state import Directory
 from posthouse.actors.routing import Router
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import UnknownExchange
 from posthouse.transport.links import Link
 from posthouse.transport.messages import (
@@ -35,6 +38,7 @@ from posthouse.transport.messages import (
     QueueStatus,
     Reply,
 )
+from posthouse.transport.messages_hold import HoldInfo, HoldStatus
 from posthouse.transport.names import actor_of_queue
 
 QUERY_LIMIT_MS: Final = 2_000
@@ -51,15 +55,18 @@ class Registry(Protocol):
     def queue_link(self, name: str) -> Link:
         """The link to a queue of the topology."""
 
+    def exchange_link(self, name: str) -> Link | None:
+        """The link on which an exchange follows the topology; None while there is none."""
+
 
 @final
 @dataclass(eq=False)
 class Gathering:
-    """One question to many queues."""
+    """One question to many queues or exchanges. `kind` is the type of one answer."""
 
     link: Link
     request: int
-    wants_consumers: bool
+    kind: Any
     key: str = ""
     """Of the timer after which nobody is waited for any longer."""
     missing: dict[int, str] = field(default_factory=dict)
@@ -83,15 +90,14 @@ class Queries:
         topology = self._registry.topology
         match message:
             case ListExchanges(request):
-                specs: list[ExchangeSpec] = sorted(topology.exchanges.values(), key=lambda spec: spec.name)
-                self._context.reply(link, request, specs)
+                self._ask_exchanges(Gathering(link, request, HoldInfo))
             case ListBindings(request):
                 bindings: list[BindingSpec] = list(topology.snapshot().put_bindings)
                 self._context.reply(link, request, bindings)
             case ListQueues(request):
-                self._gather(Gathering(link, request, wants_consumers=False))
+                self._ask_queues(Gathering(link, request, QueueInfo), QueueStatus)
             case ListConsumers(request):
-                self._gather(Gathering(link, request, wants_consumers=True))
+                self._ask_queues(Gathering(link, request, list[ConsumerInfo]), QueueConsumers)
             case Explain(request, exchange, routing_key, headers):
                 if exchange not in topology.exchanges:
                     raise UnknownExchange(f"there is no exchange {exchange!r}")
@@ -122,20 +128,30 @@ class Queries:
             return
         name = gathering.missing.pop(request)
         if isinstance(answer, Reply):
-            kind: Any = list[ConsumerInfo] if gathering.wants_consumers else QueueInfo
-            gathering.answers[name] = msgspec.msgpack.decode(answer.result, type=kind)
+            gathering.answers[name] = msgspec.msgpack.decode(answer.result, type=gathering.kind)
         if not gathering.missing:
             self._finish(gathering)
 
-    def _gather(self, gathering: Gathering) -> None:
+    def _ask_queues(self, gathering: Gathering, question: Callable[[int], Message]) -> None:
         for name in self._registry.topology.queues:
-            if not self._registry.directory.where(actor_of_queue(name)).is_up:
-                continue
-            self._last += 1
-            gathering.missing[self._last] = name
-            self._gatherings[self._last] = gathering
-            question = QueueConsumers if gathering.wants_consumers else QueueStatus
-            self._context.send(self._registry.queue_link(name), question(self._last))
+            if self._registry.directory.where(actor_of_queue(name)).is_up:
+                self._ask(gathering, name, self._registry.queue_link(name), question)
+        self._gather(gathering)
+
+    def _ask_exchanges(self, gathering: Gathering) -> None:
+        for name, spec in self._registry.topology.exchanges.items():
+            linked = self._registry.exchange_link(name) if may_hold(spec) else None
+            if linked is not None:
+                self._ask(gathering, name, linked, HoldStatus)
+        self._gather(gathering)
+
+    def _ask(self, gathering: Gathering, name: str, link: Link, question: Callable[[int], Message]) -> None:
+        self._last += 1
+        gathering.missing[self._last] = name
+        self._gatherings[self._last] = gathering
+        self._context.send(link, question(self._last))
+
+    def _gather(self, gathering: Gathering) -> None:
         if gathering.missing:
             gathering.key = str(self._last)
             self._timed[gathering.key] = gathering
@@ -147,13 +163,16 @@ class Queries:
         self._timed.pop(gathering.key, None)
         for request in gathering.missing:
             del self._gatherings[request]
+        found: list[Any]
         names = sorted(self._registry.topology.queues)
-        if gathering.wants_consumers:
-            consumers = [info for name in names for info in gathering.answers.get(name, [])]
-            self._context.reply(gathering.link, gathering.request, consumers)
-            return
-        infos = [gathering.answers.get(name) or self._silent(name) for name in names]
-        self._context.reply(gathering.link, gathering.request, infos)
+        if gathering.kind is HoldInfo:
+            exchanges = self._registry.topology.exchanges
+            found = [_exchange_info(exchanges[name], gathering.answers.get(name)) for name in sorted(exchanges)]
+        elif gathering.kind is QueueInfo:
+            found = [gathering.answers.get(name) or self._silent(name) for name in names]
+        else:
+            found = [info for name in names for info in gathering.answers.get(name, [])]
+        self._context.reply(gathering.link, gathering.request, found)
 
     def _silent(self, name: str) -> QueueInfo:
         spec = self._registry.topology.queues[name]
@@ -166,3 +185,10 @@ class Queries:
             auto_delete=spec.auto_delete,
             single_active_consumer=spec.single_active_consumer,
         )
+
+
+def _exchange_info(spec: ExchangeSpec, hold: HoldInfo | None) -> ExchangeInfo:
+    declared = msgspec.structs.asdict(spec)
+    if hold is None:
+        return ExchangeInfo(**declared)
+    return ExchangeInfo(**declared, held=hold.messages, held_bytes=hold.bytes, leaving=hold.leaving)

@@ -268,6 +268,9 @@ class Returns:
                 is_end = False
                 break
             destination = _destination(job.asked, group)
+            if not destination.name and not destination.is_exchange:
+                job.remark = "letters that died in no queue stay; name the queue they should go to"
+                continue
             if destination.actor in job.unavailable:
                 continue
             for first, last in self._store.ranges(group, job.filter):
@@ -327,7 +330,7 @@ class Returns:
 
         def arrived(first_offset: Any) -> None:
             canary.first_offset = first_offset or 0
-            if not first_offset and not job.is_over:
+            if not first_offset and not job.is_over and not intent.is_refused:
                 canary.is_decided = True
                 job.stop("the outcome of the canaries is not known, because their queue restarted; the rest stays")
             self._settle(job)

@@ -86,21 +86,22 @@ class Router:
         self._remembered_queues = 0
         self._reads_headers: bool | None = None
 
-    def refresh(self) -> None:
-        """The topology has changed.
+    def refresh(self) -> bool:
+        """The topology has changed; returns whether any route may differ.
 
         Called after every change it costs what changed; after several at once, or a snapshot, all is compiled
         anew. A change elsewhere in the topology leaves the remembered routes alone.
         """
         known, change = self._version, self._topology.last_change
         if change is None or (change.version == known and not change.is_snapshot):
-            return
+            return False
         self._version = change.version
         if change.is_snapshot or change.version != known + 1:
             self._stops.clear()
-            self._forget()
-        elif self._follow(change):
-            self._forget()
+        elif not self._follow(change):
+            return False
+        self._forget()
+        return True
 
     def route(self, routing_key: str, headers: dict[str, Any] | None = None) -> Route:
         """The route of a message. Raises UnknownExchange when the exchange itself is gone."""

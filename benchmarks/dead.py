@@ -1,11 +1,13 @@
 """Dead letters: how fast they are buried, found among many, and sent back.
 
-They die by their time to live, in batches of 500 that share everything, and each by itself under headers of its own.
-Everything is synced on both sides of a move; every message is counted in the end.
+They die by their time to live, in batches of 500 that share everything; by rejects, each with an error of its own, so
+that each is found by itself and many travel back together; and each under headers of its own, so that none shares
+anything with another. Everything is synced on both sides of a move; every message is counted in the end.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from statistics import median
@@ -18,15 +20,19 @@ QUEUE: Final = "mortal"
 TARGET: Final = "target"
 TTL_S: Final = 0.001
 AT_ONCE: Final = 500
+BATCHES: Final = f"died in batches of {AT_ONCE}"
+ERRORS: Final = "each with an error of its own"
+HEADERS: Final = "each with headers of its own"
 LOOKS: Final = 5
 WAIT_S: Final = 300.0
+_never = threading.Event()
 
 
 def run(is_quick: bool) -> Result:
     count = 20_000 if is_quick else 100_000
     rows, details = [], {}
-    for name, is_alone in ((f"died in batches of {AT_ONCE}", False), ("died one by one", True)):
-        measured = _measure(count, is_alone=is_alone)
+    for name in (BATCHES, ERRORS, HEADERS):
+        measured = _measure(count, name)
         rows.append(
             (
                 name,
@@ -43,17 +49,19 @@ def run(is_quick: bool) -> Result:
     return Result("Dead letters", columns, rows, details)
 
 
-def _measure(count: int, *, is_alone: bool) -> dict[str, float]:
+def _measure(count: int, shape: str) -> dict[str, float]:
     with running_broker() as bench:
-        bench.broker.declare_queue(QUEUE, ttl_s=TTL_S)
+        bench.broker.declare_queue(QUEUE, ttl_s=None if shape == ERRORS else TTL_S)
         bench.broker.declare_queue(TARGET)
         began = time.monotonic()
-        _publish(bench, count, is_alone=is_alone)
+        _publish(bench, count, is_alone=shape == HEADERS)
+        if shape == ERRORS:
+            _reject(bench, count)
         _wait(lambda: bench.broker.dead_letters.status().messages == count)
         measured = {"bury_s": time.monotonic() - began}
         letters = bench.broker.dead_letters
-        wanted: dict[str, Any] = {"queue": QUEUE, "reason": "expired"}
-        header = {"order": count - 1} if is_alone else {"order": -1}
+        wanted: dict[str, Any] = {"queue": QUEUE, "reason": "rejected" if shape == ERRORS else "expired"}
+        header = {"order": count - 1 if shape == HEADERS else -1}
         measured["list_s"] = _timed(lambda: letters.list(**wanted))
         measured["list_by_header_s"] = _timed(lambda: letters.list(**wanted, headers=header))
         measured["causes_s"] = _timed(lambda: letters.causes(**wanted))
@@ -76,6 +84,15 @@ def _publish(bench: Bench, count: int, *, is_alone: bool) -> None:
                 out.send_many([b"x" * 100] * AT_ONCE, routing_key=QUEUE)
 
 
+def _reject(bench: Bench, count: int) -> None:
+    left = count
+    with bench.broker.consume(QUEUE, prefetch=2 * AT_ONCE) as messages:
+        while left:
+            for message in messages.batch(AT_ONCE, WAIT_S):
+                message.reject("no", error=ValueError(f"order {left}"))
+                left -= 1
+
+
 def _timed(look: Callable[[], object]) -> float:
     times = []
     for _ in range(LOOKS):
@@ -90,4 +107,4 @@ def _wait(is_done: Callable[[], bool]) -> None:
     while not is_done():
         if time.monotonic() > deadline:
             raise RuntimeError(f"not within {WAIT_S} s")
-        time.sleep(0.02)
+        _never.wait(0.02)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posthouse
 
 with posthouse.connect() as broker:
-    broker.declare_exchange("example-airports", "direct")
+    broker.declare_exchange("example-airports", "direct", unrouted="return")
     broker.declare_queue("example-newark")
     broker.bind("example-airports", "example-newark", "EWR")
     for key in ("EWR", "LGA"):

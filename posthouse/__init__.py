@@ -17,6 +17,7 @@ from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
 from posthouse.dead_letter_requests import DeadLetter
 from posthouse.errors import PosthouseError
+from posthouse.held_requests import HeldMessage
 from posthouse.message import Message
 from posthouse.publisher import Publisher
 from posthouse.receipt import PublishReceipt
@@ -29,6 +30,7 @@ __all__ = [
     "CallServer",
     "Consumer",
     "DeadLetter",
+    "HeldMessage",
     "Message",
     "PosthouseError",
     "PublishReceipt",

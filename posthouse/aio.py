@@ -27,6 +27,7 @@ from posthouse.aio_consumer import Consumer
 from posthouse.aio_dead_letters import DeadLetters
 from posthouse.aio_delayed import Delayed
 from posthouse.aio_getter import Getter
+from posthouse.aio_held import HeldMessages
 from posthouse.aio_message import Message
 from posthouse.aio_publisher import Publisher, Streams
 from posthouse.aio_wire import Wire
@@ -37,9 +38,10 @@ from posthouse.publisher import WINDOW_DEFAULT, check_body, is_alone, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import BrokerNotRunning, from_wire
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.messages_calls import ReplyCounts
 from posthouse.wire_pump import Pump
 
@@ -108,6 +110,7 @@ class Broker:
         self._is_closing = False
         self.delayed = Delayed(self._ask)
         self.dead_letters = DeadLetters(self._ask, self._pause)
+        self.held = HeldMessages(self._ask)
 
     # ---- topology ----
 
@@ -121,6 +124,7 @@ class Broker:
         internal: bool = False,
         alternate: str | None = None,
         unrouted: str | None = None,
+        **hold: Any,
     ) -> None:
         """Make an exchange, or check that it is as described. Raises PreconditionFailed naming what differs."""
         await self._ask(
@@ -132,6 +136,7 @@ class Broker:
                 internal=internal,
                 alternate=alternate,
                 unrouted=unrouted,
+                hold=hold,
             )
         )
 
@@ -202,7 +207,7 @@ class Broker:
         """All queues, by name."""
         return await self._ask(requests.queues())
 
-    async def exchanges(self) -> list[ExchangeSpec]:
+    async def exchanges(self) -> list[ExchangeInfo]:
         """All exchanges, by name, the default exchange "" first."""
         return await self._ask(requests.exchanges())
 

@@ -25,6 +25,7 @@ from posthouse import (
     cli_delayed,
     cli_explain,
     cli_health,
+    cli_held,
     cli_journal,
     cli_listing,
     cli_publish,
@@ -110,6 +111,12 @@ dlq.command("redrive")(cli_redrive.redrive)
 dlq.command("undo")(cli_redrive.undo)
 dlq.command("purge")(cli_dead_letters.purge)
 
+held = typer.Typer(no_args_is_help=True)
+held.command("list")(cli_held.list_held)
+held.command("release")(cli_held.release)
+held.command("expire")(cli_held.expire)
+held.command("status")(cli_held.status)
+
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
 app.command("demo", rich_help_panel=_BROKER)(cli_broker.demo)
@@ -133,6 +140,7 @@ app.add_typer(
     help="Messages that wait: list, cancel, reschedule, fire. Schedules that recur: repeat, recurring, stop.",
 )
 
+app.add_typer(held, name="held", rich_help_panel=_MESSAGES, help="What exchanges hold for queues to come.")
 app.add_typer(
     dlq,
     name="dlq",

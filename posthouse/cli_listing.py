@@ -25,7 +25,8 @@ from posthouse.cli_output import (
     yes,
 )
 from posthouse.client import Broker
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.descriptions import ExchangeInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 
 _QUEUES: Final = (
     Column("queue", can_shrink=True),
@@ -111,12 +112,13 @@ def exchanges(broker: Broker, as_json: AsJson = False) -> None:
         Column("exchange", can_shrink=True),
         Column("kind"),
         Column("unrouted"),
+        Column("held", is_number=True),
         Column("properties", can_shrink=True),
     )
     print_table(columns, map(_exchange_row, found), "There are no exchanges.")
 
 
-def _exchange_row(exchange: ExchangeSpec) -> Row:
+def _exchange_row(exchange: ExchangeInfo) -> Row:
     unrouted = exchange.unrouted
     if exchange.alternate is not None:
         unrouted += f" {name_of(exchange.alternate).text}"
@@ -125,7 +127,7 @@ def _exchange_row(exchange: ExchangeSpec) -> Row:
         yes(exchange.auto_delete, "auto-delete"),
         yes(exchange.internal, "internal"),
     )
-    return name_of(exchange.name), exchange.kind, unrouted, properties
+    return name_of(exchange.name), exchange.kind, unrouted, count(exchange.held), properties
 
 
 @with_broker

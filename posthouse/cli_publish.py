@@ -160,13 +160,16 @@ def _report_many(published: int, as_json: bool) -> None:
 def _report_one(receipt: PublishReceipt, as_json: bool) -> None:
     queues = list(receipt.queues)
     if as_json:
+        said = {"durability": receipt.durability, "duplicate": receipt.duplicate, "held": receipt.held}
         known = {} if receipt.scheduled_id is None else {"scheduled_id": receipt.scheduled_id}
-        print_json({"queues": queues, "durability": receipt.durability, "duplicate": receipt.duplicate, **known})
+        print_json({"queues": queues, **said, **known})
     elif receipt.scheduled_id is not None:
         say(f"scheduled as {receipt.scheduled_id} ({receipt.durability})")
     elif receipt.duplicate:
         say(f"a duplicate: {', '.join(map(printable, queues)) or 'the broker'} had it already")
     elif queues:
         say(f"published to {', '.join(map(printable, queues))} ({receipt.durability})")
+    elif receipt.held:
+        say(f"held for a queue to come ({receipt.durability})")
     else:
         say("published, but no queue wanted it")

@@ -29,9 +29,11 @@ class Kind(StrEnum):
 class Unrouted(StrEnum):
     """What an exchange does with a message that no queue wants."""
 
+    HOLD = "hold"
+    DEAD_LETTER = "dead-letter"
+    ALTERNATE = "alternate"
     RETURN = "return"
     DROP = "drop"
-    ALTERNATE = "alternate"
 
 
 class DeadLetterPolicy(StrEnum):
@@ -91,13 +93,19 @@ def declare_exchange(
         Unrouted | None,
         typer.Option(
             metavar="POLICY",
-            help="What happens to a message that no queue wants: return (default), drop or alternate.",
+            help="What happens to a message that no queue wants: hold (default), dead-letter, alternate, return, drop.",
             show_default=False,
         ),
     ] = None,
     alternate: Annotated[
         str | None, typer.Option(metavar="EXCHANGE", help="Who gets it then; implies --unrouted alternate.")
     ] = None,
+    hold_for: Annotated[
+        float | None,
+        typer.Option(metavar="TIME", parser=parse_duration_s, help="Hold it so long at most: 30s, 2h, 7d."),
+    ] = None,
+    hold_max_length: Annotated[int | None, typer.Option(metavar="N", help="Hold at most so many messages.")] = None,
+    hold_max_bytes: Annotated[int | None, typer.Option(metavar="BYTES", help="Hold at most so many bytes.")] = None,
     transient: Transient = False,
     auto_delete: AutoDelete = False,
     internal: Annotated[bool, typer.Option("--internal", help="Only other exchanges may publish to it.")] = False,
@@ -113,6 +121,8 @@ def declare_exchange(
             "--unrouted alternate and --alternate EXCHANGE need each other", param_hint="--unrouted"
         )
     options: dict[str, Any] = {} if unrouted is None else {"unrouted": unrouted.value}
+    bounds = {"hold_for_s": hold_for, "hold_max_length": hold_max_length, "hold_max_bytes": hold_max_bytes}
+    options |= {name: bound for name, bound in bounds.items() if bound is not None}
     broker.declare_exchange(
         name,
         kind.value,

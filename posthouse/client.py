@@ -23,15 +23,17 @@ from posthouse.consumer import Consumer
 from posthouse.dead_letters import DeadLetters
 from posthouse.delay_times import due_of_options
 from posthouse.delayed import Delayed
+from posthouse.held import HeldMessages
 from posthouse.message import Message
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
 from posthouse.stream import Stream
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import InvalidArgument, from_wire
 from posthouse.transport.explanation import Explanation
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.messages_calls import ReplyCounts
 from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump, connected
@@ -62,6 +64,7 @@ class Broker:
         self.delayed = Delayed(self._ask)
         self.dead_letters = DeadLetters(self._ask, self._pause)
         self._caller = Caller(pump)
+        self.held = HeldMessages(self._ask)
 
     # ---- topology ----
 
@@ -75,11 +78,14 @@ class Broker:
         internal: bool = False,
         alternate: str | None = None,
         unrouted: str | None = None,
+        **hold: Any,
     ) -> None:
         """Make an exchange, or check that it is as described. Raises PreconditionFailed naming what differs.
 
-        `kind`: direct, topic, fanout or headers. `unrouted`: what happens to messages no queue wants: `return`
-        (refused with Unroutable, the default), `drop` (counted), or `alternate` (handed to the exchange `alternate`).
+        `kind`: direct, topic, fanout or headers. `unrouted`: what happens to messages no queue wants: `hold`
+        (they wait for one, the default), `dead-letter`, `alternate` (handed to the exchange `alternate`), `return`
+        (refused with Unroutable) or `drop` (counted). `hold_for_s`, `hold_max_length`, `hold_max_bytes` bound what is
+        held; what they do not say the broker's configuration does.
         """
         self._ask(
             requests.declare_exchange(
@@ -90,6 +96,7 @@ class Broker:
                 internal=internal,
                 alternate=alternate,
                 unrouted=unrouted,
+                hold=hold,
             )
         )
 
@@ -164,7 +171,7 @@ class Broker:
         """All queues, by name."""
         return self._ask(requests.queues())
 
-    def exchanges(self) -> list[ExchangeSpec]:
+    def exchanges(self) -> list[ExchangeInfo]:
         """All exchanges, by name, the default exchange "" first."""
         return self._ask(requests.exchanges())
 

@@ -33,6 +33,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     body_bytes_max: int = 16 * 1024 * 1024
     queue_memory_bytes_max: int = 64 * 1024 * 1024
     """Bodies beyond this, per queue, are kept in the journal only."""
+    hold_for_s: float = 86_400.0
+    """How long an exchange holds what no queue wants, where its declaration does not say; then it is a dead letter."""
+    hold_max_length: int = 100_000
+    """Messages an exchange holds at most."""
+    hold_max_bytes: int = 256 * 1024 * 1024
+    """Bytes an exchange holds at most."""
+    hold_memory_bytes_max: int = 8 * 1024 * 1024
+    """What is held beyond this, per exchange, is kept in the journal only."""
     disk_free_bytes_min: int = 64 * 1024 * 1024
     """With less than this left on the data directory's disk, durable messages are refused; delivery goes on."""
     dead_letters_max: int = 500_000
@@ -102,6 +110,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidArgument(f"dead_letters_max is {self.dead_letters_max}; it is at least 1")
         if self.dead_letter_bytes_max < 1024:
             raise InvalidArgument(f"dead_letter_bytes_max is {self.dead_letter_bytes_max}; it is at least 1 KiB")
+        if not 0.001 <= self.hold_for_s <= 10 * 365 * 86_400:
+            raise InvalidArgument(f"hold_for_s is {self.hold_for_s}; it is a millisecond to ten years")
+        for name in ("hold_max_length", "hold_max_bytes", "hold_memory_bytes_max"):
+            if getattr(self, name) < 1:
+                raise InvalidArgument(f"{name} is {getattr(self, name)}; it is at least 1")
         if self.queue_memory_bytes_max < 1024 * 1024:
             raise InvalidArgument(f"queue_memory_bytes_max is {self.queue_memory_bytes_max}; it is at least 1 MiB")
 

@@ -1,4 +1,4 @@
-"""The policies of a queue: keyword arguments of `declare_queue` as they travel, checked."""
+"""The policies of queues, and the bounds of what exchanges hold: keyword arguments as they travel, checked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from posthouse.transport.names import check_name, check_routing_key
 OVERFLOWS: Final = ("drop-head", "reject-publish", "dead-letter")
 DEAD_LETTER_POLICIES: Final = ("store", "off")
 LENGTH_MAX: Final = 1 << 40
+HOLD_BOUNDS: Final = {
+    "hold_for_s": ("hold_for_ms", 0),
+    "hold_max_length": ("hold_max_length", 100_000_000),
+    "hold_max_bytes": ("hold_max_bytes", 1 << 40),
+}
 _NOT_YET: Final = {"priority": False}
 """Policies of later versions with their defaults, which are accepted; anything else is refused, never ignored."""
 
@@ -57,6 +62,18 @@ def _dead_letter_exchange(policies: dict[str, Any]) -> dict[str, Any]:
         raise InvalidArgument("dead_letter_routing_key is of a dead_letter_exchange; give both")
     if key is not None:
         fields["dead_letter_routing_key"] = check_routing_key(key)
+    return fields
+
+
+def hold_bounds(given: dict[str, Any]) -> dict[str, int]:
+    """Fields of an `ExchangeSpec`; what is None is left to the broker's configuration. Raises InvalidArgument."""
+    fields: dict[str, int] = {}
+    for name, value in given.items():
+        if name not in HOLD_BOUNDS:
+            raise InvalidArgument(f"declare_exchange has no argument {name!r}")
+        if value is not None:
+            field, highest = HOLD_BOUNDS[name]
+            fields[field] = check_lifetime_ms(name, value) if not highest else check_count(name, value, 1, highest)
     return fields
 
 

@@ -15,9 +15,10 @@ NAMES: Final = {Durability.SYNC: "sync", Durability.OS: "os", Durability.MEMORY:
 class PublishReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """Every queue in `queues` has the message, at least as safe as `durability` says (sync, os or memory).
 
-    `queues` is empty when the exchange drops what nobody wants, and for delayed messages, which are routed when they
-    are due. `held`: it waits for a subscriber. `duplicate`: a queue had seen its `dedup_id`. `scheduled_id`: of a
-    delayed message; None when its broker no longer remembers it.
+    `held`: no queue wanted it, and it waits for one, as safe as that. `queues` is empty then, when the exchange drops
+    what nobody wants or makes a dead letter of it, and for delayed messages, which are routed when they are due.
+    `duplicate`: a queue had seen its `dedup_id`. `scheduled_id`: of a delayed message; None when its broker no longer
+    remembers it.
     """
 
     queues: list[str]
@@ -34,5 +35,6 @@ class PublishReceipt(msgspec.Struct, frozen=True, kw_only=True):
             queues=sorted(receipt.queues),
             durability=durability,
             duplicate=receipt.duplicate,
+            held=receipt.held,
             scheduled_id=str(receipt.scheduled_id + number - receipt.first_seq) if receipt.scheduled_id else None,
         )

@@ -16,9 +16,10 @@ import msgspec
 from posthouse.arguments import check_count
 from posthouse.asking import Call, result_of
 from posthouse.message import Message, Slice
-from posthouse.queue_policies import queue_policies
+from posthouse.queue_policies import hold_bounds, queue_policies
 from posthouse.session import DEFAULT_EXCHANGE, REGISTRY
 from posthouse.transport import messages
+from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.limits import PREFETCH_MAX
@@ -75,9 +76,11 @@ def declare_exchange(
     internal: bool,
     alternate: str | None,
     unrouted: str | None,
+    hold: dict[str, Any],
 ) -> Request[None]:
     if unrouted is None:
-        unrouted = "alternate" if alternate is not None else "return"
+        # What holds messages for queues to come must not go by itself.
+        unrouted = "alternate" if alternate is not None else "return" if auto_delete else "hold"
     spec = ExchangeSpec(
         name=check_name("exchange", name),
         kind=kind,
@@ -86,6 +89,7 @@ def declare_exchange(
         internal=internal,
         alternate=alternate,
         unrouted=unrouted,
+        **hold_bounds(hold),
     )
     return Request(REGISTRY, lambda number: messages.DeclareExchange(number, spec))
 
@@ -167,8 +171,8 @@ def queues() -> Request[list[QueueInfo]]:
     return Request(REGISTRY, messages.ListQueues, list[QueueInfo])
 
 
-def exchanges() -> Request[list[ExchangeSpec]]:
-    return Request(REGISTRY, messages.ListExchanges, list[ExchangeSpec])
+def exchanges() -> Request[list[ExchangeInfo]]:
+    return Request(REGISTRY, messages.ListExchanges, list[ExchangeInfo])
 
 
 def bindings() -> Request[list[BindingSpec]]:

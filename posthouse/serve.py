@@ -25,9 +25,11 @@ from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
 from posthouse.actors.dead_letter import DeadLetterActor
 from posthouse.actors.dead_letter_store import StoreLimits
+from posthouse.actors.declaration import may_hold
 from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
+from posthouse.actors.holding import HoldLimits
 from posthouse.actors.loop import Loop, wall_ms
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
@@ -43,7 +45,7 @@ from posthouse.supervisor.effects import Event, EventKind
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
 from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked
-from posthouse.transport.messages import QueueSpec
+from posthouse.transport.messages import ExchangeSpec, QueueSpec
 from posthouse.transport.names import DEAD_LETTER, DELAY
 from posthouse.transport.sockets import Sockets
 
@@ -139,16 +141,25 @@ class Broker:
         def make(context: Context) -> Actor:
             return QueueActor(context, spec, limits)
 
-        journal = self._queue_journal(spec) if spec.durable else None
+        journal = self._journal_of(spec) if spec.durable else None
         return ChildSpec(actor_id, kind, lambda life: self._run_cell(life, make, journal))
 
     def _make_exchange(self, kind: str, actor_id: str, arguments: bytes) -> ChildSpec:
-        name = arguments.decode()
+        spec = msgspec.msgpack.decode(arguments, type=ExchangeSpec)
+        config = self._config
+        limits = HoldLimits(
+            for_ms=int(config.hold_for_s * 1000),
+            messages_max=config.hold_max_length,
+            bytes_max=config.hold_max_bytes,
+            memory_bytes_max=config.hold_memory_bytes_max,
+            disk_free_bytes_min=config.disk_free_bytes_min,
+        )
 
         def make(context: Context) -> Actor:
-            return ExchangeActor(context, name)
+            return ExchangeActor(context, spec, limits)
 
-        return ChildSpec(actor_id, kind, lambda life: self._run_cell(life, make, None))
+        journal = self._journal_of(spec) if spec.durable and may_hold(spec) else None
+        return ChildSpec(actor_id, kind, lambda life: self._run_cell(life, make, journal))
 
     # ---- in the children ----
 
@@ -231,12 +242,13 @@ class Broker:
                     raise
                 pause(0.005)
 
-    def _queue_journal(self, spec: QueueSpec) -> str:
-        return self._directory.journal_directory(f"queue:{spec.name}:{spec.serial}")
+    def _journal_of(self, spec: QueueSpec | ExchangeSpec) -> str:
+        kind = "queue" if isinstance(spec, QueueSpec) else "exchange"
+        return self._directory.journal_directory(f"{kind}:{spec.name}:{spec.serial}")
 
-    def _remove_journal(self, spec: QueueSpec) -> None:
-        """The queue is deleted, its actor has stopped, and the deletion is durable."""
-        shutil.rmtree(self._queue_journal(spec), ignore_errors=True)
+    def _remove_journal(self, spec: QueueSpec | ExchangeSpec) -> None:
+        """The queue or exchange is deleted, its actor has stopped, and the deletion is durable."""
+        shutil.rmtree(self._journal_of(spec), ignore_errors=True)
 
     # ---- told by the supervisor ----
 

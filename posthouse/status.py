@@ -7,11 +7,12 @@ from typing import Any
 
 from posthouse import broker_file
 from posthouse.address import Address
-from posthouse.transport.messages import ExchangeSpec, QueueInfo
+from posthouse.transport.descriptions import ExchangeInfo
+from posthouse.transport.messages import QueueInfo
 
 
 def make_status(
-    address: Address, tree: list[dict[str, Any]], queues: list[QueueInfo], exchanges: list[ExchangeSpec]
+    address: Address, tree: list[dict[str, Any]], queues: list[QueueInfo], exchanges: list[ExchangeInfo]
 ) -> dict[str, Any]:
     """Counts over all queues and actors; `healthy` is True when every actor is up."""
     not_up = [node["id"] for node in tree if node["state"] != "up"]
@@ -27,6 +28,7 @@ def make_status(
         "queues": len(queues),
         "ready": sum(queue.ready for queue in queues),
         "unacked": sum(queue.unacked for queue in queues),
+        "held": sum(exchange.held for exchange in exchanges),
         "consumers": sum(queue.consumers for queue in queues),
     }
     if address.directory:

@@ -10,6 +10,7 @@ messages_delay  the vocabulary of delayed messages
 messages_dead  the part of it that speaks of dead letters
 messages_recurring  the vocabulary of recurring schedules
 messages_calls  messages of request-reply: who takes replies
+messages_hold  the part of it that speaks of what exchanges hold
 explanation  why a message would reach these queues and not those
 batch        the unit of work: built, checked, sliced and taken apart
 wire         messages to frames and back

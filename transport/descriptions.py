@@ -34,7 +34,11 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 @final
 class ExchangeSpec(_Value, frozen=True):
-    """An exchange as declared. `kind` is direct, topic, fanout or headers."""
+    """An exchange as declared. `kind` is direct, topic, fanout or headers.
+
+    `unrouted` is return, drop, alternate, hold or dead-letter; where a bound of what is held is nil, the broker's
+    configuration counts. `serial` tells re-creations apart.
+    """
 
     name: str
     kind: str
@@ -43,6 +47,10 @@ class ExchangeSpec(_Value, frozen=True):
     internal: bool = False
     alternate: str | None = None
     unrouted: str = "return"
+    hold_for_ms: int | None = None
+    hold_max_length: int | None = None
+    hold_max_bytes: int | None = None
+    serial: int = 0
 
 
 @final
@@ -81,6 +89,26 @@ class QueueSpec(_Value, frozen=True):
     overflow: str = "drop-head"
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
+
+
+@final
+class ExchangeInfo(_Value, frozen=True):
+    """An exchange as declared, and what it holds for queues to come: messages, bytes, and messages on their way."""
+
+    name: str
+    kind: str
+    durable: bool = True
+    auto_delete: bool = False
+    internal: bool = False
+    alternate: str | None = None
+    unrouted: str = "return"
+    hold_for_ms: int | None = None
+    hold_max_length: int | None = None
+    hold_max_bytes: int | None = None
+    serial: int = 0
+    held: int = 0
+    held_bytes: int = 0
+    leaving: int = 0
 
 
 @final

@@ -12,6 +12,7 @@
     │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
     │   ├── Unroutable           no queue matched and the exchange's policy is `return`
     │   ├── QueueFull            the queue's limit is reached and its overflow is `reject-publish`
+    │   ├── HoldFull             an exchange holds all it may for queues to come, and the dead letters take nothing
     │   ├── DiskSpaceLow         the broker's disk is nearly full: it delivers, and takes nothing new
     │   ├── NoResponders         nobody serves calls on that route
     │   └── DataDirectoryInUse   another broker owns the data directory
@@ -118,6 +119,13 @@ class QueueFull(Refused):
     """A queue that rejects publishes has reached its limit."""
 
     code = "queue_full"
+
+
+@final
+class HoldFull(Refused):
+    """The exchange holds all it may of what no queue wanted, and the dead letters take nothing now."""
+
+    code = "hold_full"
 
 
 @final
@@ -272,6 +280,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         ResourceLocked,
         Unroutable,
         QueueFull,
+        HoldFull,
         DiskSpaceLow,
         NoResponders,
         DataDirectoryInUse,

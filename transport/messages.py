@@ -20,6 +20,7 @@ from posthouse.transport.descriptions import (
 from posthouse.transport.messages_calls import CallMessage
 from posthouse.transport.messages_dead import DeadLetterMessage
 from posthouse.transport.messages_delay import DelayMessage
+from posthouse.transport.messages_hold import HoldMessage
 from posthouse.transport.messages_recurring import RecurringMessage
 from posthouse.transport.messages_topology import (
     Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
@@ -64,7 +65,10 @@ class Batch(_Message, frozen=True, tag=1):
 
 @final
 class Receipt(_Message, frozen=True, tag=2):
-    """The fate of a range of a stream; `code` None: `queues` hold it, or the scheduler, from `scheduled_id` on."""
+    """The fate of a range of one stream.
+
+    `code` None: every queue in `queues` has it, or the scheduler from `scheduled_id` on, or it is `held`.
+    """
 
     stream: int
     first_seq: int
@@ -75,6 +79,7 @@ class Receipt(_Message, frozen=True, tag=2):
     code: str | None = None
     text: str = ""
     scheduled_id: int = 0
+    held: bool = False
 
 
 @final
@@ -222,7 +227,7 @@ class ActorDown(_Message, frozen=True, tag=63):
 Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | TopologyMessage | Reply | Failed | ActorUp | ActorDown | DelayMessage
-    | DeadLetterMessage | RecurringMessage | CallMessage
+    | DeadLetterMessage | RecurringMessage | CallMessage | HoldMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -72,7 +72,7 @@ class Unbind(_Message, frozen=True, tag=35):
 
 @final
 class ListExchanges(_Message, frozen=True, tag=36):
-    """The answer is a list of `ExchangeSpec`."""
+    """The answer is a list of `ExchangeInfo`."""
 
     request: int
 

@@ -18,6 +18,9 @@ from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.limits import HEADERS_BYTES_MAX, HEADERS_DEPTH_MAX, NAME_BYTES_MAX
 from posthouse.transport.messages import NIL
 
+REGISTRY: Final = "registry"
+"""The actor that knows what was declared."""
+
 DEAD_LETTER: Final = "dead-letter"
 """The actor that keeps dead letters."""
 

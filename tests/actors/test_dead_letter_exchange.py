@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from posthouse.actors import dead_letter
 from posthouse.actors.death_headers import HOPS_MAX
+from posthouse.supervisor.journal import JournalSettings
 from posthouse.transport.batch import headers_of, message_id_of
 from posthouse.transport.messages import Batch, Receipt
 from posthouse.transport.messages_dead import DeadLetterFilter, DeadLetterInfo, Death, GetDeadLetter
-from tests.support.actor_bench import WALL_MS, Peer
+from tests.support.actor_bench import WALL_MS, Peer, Setting
 from tests.support.dead_letter_bench import HISTORY, DeadLetterWorld, republished
 
 
@@ -146,3 +148,27 @@ def test_what_dies_again_behind_the_exchange_knows_its_earlier_life() -> None:
     (letter,) = world.letters()
     assert (letter.queue, letter.earlier, letter.life, letter.attempt, letter.first_ms) == ("parked", 1, 2, 2, WALL_MS)
     assert history(world, letter.id) == [(HISTORY[0].how, HISTORY[0].error)] * 2
+
+
+def test_a_remark_and_a_way_to_an_exchange_survive_being_copied_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letter, "COMPACT_BYTES_MIN", 1)
+    monkeypatch.setattr(dead_letter, "COMPACT_RATIO", 0)
+    small = JournalSettings(segment_bytes_first=4096, segment_bytes_max=4096, preallocate=False)
+    world = DeadLetterWorld(setting=Setting(journal=small))
+    exchange = world.bench.actor("exchange:graves")
+    exchange.settles_at_once = False
+    for _ in range(6):
+        world.bury(b"remarked", to="graves")
+        (*_, (_, batch)) = republished(exchange)
+        answer(world, exchange, batch, code="unroutable")
+    world.bury(b"on its way", to="graves")
+    ((_, sent),) = republished(exchange)
+    for _ in range(60):
+        world.bury(b"x" * 400, queue="jfk")
+        world.purge(DeadLetterFilter(queue="jfk"))
+    assert world.status().journal_bytes < 40_000
+    world.bench.crash(power=True)
+    exchange = world.bench.actor("exchange:graves", generation=2)
+    ((_, again),) = republished(exchange)
+    assert (again.stream, again.first_seq) == (sent.stream, sent.first_seq)
+    assert history(world, 1)[-1] == ("republish", "it has no queue for that")

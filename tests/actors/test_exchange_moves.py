@@ -10,7 +10,7 @@ import pytest
 from posthouse.transport import messages
 from posthouse.transport.messages import Message, Receipt, Reply, TopologyChange
 from posthouse.transport.messages_dead import Republish
-from tests.support.actor_bench import batch
+from tests.support.actor_bench import Peer, batch
 from tests.support.exchange_bench import TOPOLOGY, ExchangeWorld, refusal
 
 EXPIRED_IN_ONE = {"x-death": [{"queue": "one", "reason": "expired", "count": 1}]}
@@ -19,7 +19,11 @@ REJECTED_IN_ONE = {"x-death": [{"queue": "one", "reason": "rejected", "count": 1
 
 def move(world: ExchangeWorld, exchange: str = "", *, no_cycles: bool = True, **more: Any) -> list[Message]:
     raw = msgspec.Raw(messages.encode(batch(b"x", exchange=exchange, **more)))
-    return world.bench.deliver(world.publisher, Republish(raw, no_cycles))
+    return world.bench.deliver(store(world), Republish(raw, no_cycles))
+
+
+def store(world: ExchangeWorld) -> Peer:
+    return world.bench.clients.get("dead-letter") or world.bench.client("dead-letter", client_id=0)
 
 
 def test_a_dead_letter_is_routed_as_any_message_and_settled_when_the_queue_has_it() -> None:
@@ -27,11 +31,11 @@ def test_a_dead_letter_is_routed_as_any_message_and_settled_when_the_queue_has_i
     queue = world.queue("one", settles=False)
     assert move(world, routing_key="one") == []
     assert len(queue.take_heard()) == 1
-    assert world.publisher.settled == []
+    assert store(world).settled == []
     queue.settle()
     world.bench.run()
-    assert world.publisher.take_heard() == [Receipt(7, 1, 1, ("one",))]
-    assert len(world.publisher.settled) == 1
+    assert store(world).take_heard() == [Receipt(7, 1, 1, ("one",))]
+    assert len(store(world).settled) == 1
 
 
 def test_what_no_queue_wants_is_refused_whatever_the_policy() -> None:
@@ -68,7 +72,7 @@ def test_before_the_topology_is_known_a_dead_letter_waits() -> None:
     world.queue("one")
     assert move(world, routing_key="one") == []
     world.change(TOPOLOGY)
-    assert world.publisher.take_heard() == [Receipt(7, 1, 1, ("one",))]
+    assert store(world).take_heard() == [Receipt(7, 1, 1, ("one",))]
 
 
 def test_of_an_exchange_that_has_just_been_deleted_it_is_refused() -> None:
@@ -84,7 +88,11 @@ def test_an_x_death_that_makes_no_sense_stops_nothing(headers: dict[str, Any]) -
     assert move(world, routing_key="one", headers=headers) == [Receipt(7, 1, 1, ("one",))]
 
 
-def test_a_move_without_a_batch_ends_the_session() -> None:
+def test_a_move_without_a_batch_or_from_anybody_else_ends_the_session() -> None:
     world = ExchangeWorld()
-    world.bench.deliver(world.publisher, Republish(msgspec.Raw(messages.encode(Reply(1, messages.NIL)))))
+    no_batch = msgspec.Raw(messages.encode(Reply(1, messages.NIL)))
+    world.bench.deliver(store(world), Republish(no_batch))
+    assert store(world).endings == ["protocol_violation"]
+    raw = msgspec.Raw(messages.encode(batch(b"x", routing_key="one")))
+    world.bench.deliver(world.publisher, Republish(raw))
     assert world.publisher.endings == ["protocol_violation"]

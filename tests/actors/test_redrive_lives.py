@@ -7,12 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from posthouse.actors import dead_letter_store
+from posthouse.actors.dead_letter_store import DeadLetterStore, StoreLimits
 from posthouse.actors.past_lives import FORGOTTEN
 from posthouse.transport import messages
 from posthouse.transport.batch import headers_of, slice_batch
 from posthouse.transport.messages import Batch, Failed, Receipt, Reply
 from posthouse.transport.messages_dead import (
     TAKEN_BACK,
+    Attempt,
     Bury,
     Cause,
     DeadLetterFilter,
@@ -253,3 +256,29 @@ def test_an_undo_whose_queue_is_deleted_takes_nothing_back(world: DeadLetterWorl
     assert world.answer() == ["ewr"]
     told = result_of(world.asker.take_heard()[-1], RedriveInfo)
     assert told.taken_back == 0
+
+
+def test_the_oldest_redrives_are_forgotten_and_what_goes_on_is_not(
+    world: DeadLetterWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letter_store, "REDRIVES_REMEMBERED", 2)
+    world.bench.actor("queue:ewr")
+    world.bury(b"a", queue="away")
+    running = world.redrive(DeadLetterFilter(queue="away"), rate=1.0)
+    for _ in range(4):
+        world.bury(b"b")
+        world.redrive(DeadLetterFilter(queue="ewr"))
+    (answer,) = world.bench.deliver(world.asker, UndoRedrive(300, 2))
+    assert isinstance(answer, Failed)
+    assert world.look(running.id).state == "running"
+    world.bench.crash(power=True)
+    assert world.look(running.id).state == "running"
+    assert world.look(5).state == "done"
+
+
+def test_a_letter_keeps_the_first_and_the_last_remarks() -> None:
+    store = DeadLetterStore(StoreLimits())
+    for number in range(9):
+        store.note([(1, 3)], Attempt(attempt=0, at_ms=number, consumer="", how="republish"))
+    ((first, last, remarks),) = store.notes.pieces(1, 3)
+    assert (first, last, [one.at_ms for one in remarks]) == (1, 3, [0, 6, 7, 8])

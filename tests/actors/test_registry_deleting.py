@@ -93,7 +93,7 @@ def test_a_queue_that_is_stopping_cannot_be_declared_yet_and_can_be_afterwards()
     world.carry_out(stop)
     world.client.take_heard()
     world.declare(ONE)
-    assert world.actor.topology.queues["one"].serial == 2
+    assert world.actor.topology.queues["one"].serial == 3
 
 
 def test_two_clients_that_delete_the_same_queue_are_both_answered() -> None:

@@ -112,6 +112,14 @@ def test_many_batches_are_looked_through_step_by_step(world: QueueWorld, monkeyp
     assert (taken, steps, world.drain()) == (5, 3, [])
 
 
+def test_only_the_dead_letters_may_ask(world: QueueWorld) -> None:
+    restore(world, b"a", seq=1)
+    peer = world.bench.client("somebody", client_id=3)
+    world.bench.deliver(peer, TakeBack(5, STREAM, [1, 1]))
+    assert peer.endings == ["protocol_violation"]
+    assert world.drain() == [b"a"]
+
+
 def test_half_a_range_ends_the_session(world: QueueWorld) -> None:
     peer = store(world)
     world.bench.deliver(peer, TakeBack(5, STREAM, [1, 2, 3]))

@@ -183,6 +183,8 @@ class FailureMachine(RuleBasedStateMachine):
             if known.place == "held":
                 known.place = "ready"
         self.state.add_consumer(1, 1, 1, "program", 100)
+        # What had waited long enough waits again, as the journal tells it, until the first look at the clock.
+        self.look_at_the_clock()
 
     @rule()
     def rotate(self) -> None:

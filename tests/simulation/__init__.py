@@ -3,6 +3,7 @@
 network   a wire that drops, duplicates, delays and reorders frames
 world     time, the supervisor's part, lives and deaths of actors, power cuts
 clients   publishers and consumers, and what they were told
+latecomer queues that are bound after messages for them were published
 verdict   what must hold of all that was told
 run       one seed from the beginning to the verdict; `python -m tests.simulation --seed 7`
 

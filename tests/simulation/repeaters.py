@@ -50,32 +50,33 @@ class SimRepeater(SimClient):
                 memoryview(body),
                 every_ms,
                 start_ms=start_ms,
-                until_ms=until_ms,
+                until_ms=None if what == STOPPED else until_ms,
                 misfire="all" if what == STOPPED else what,
             ),
         )
         self.flush()
-        instants = list(range(start_ms, until_ms + 1, every_ms))
-        self._when_done(call, lambda: self._made(body, what, instants))
-
-    def _made(self, body: bytes, what: str, instants: list[int]) -> None:
-        now_ms = WALL_MS + self.world.now_ms
         if what == STOPPED:
-            self.world.after(self.random.randint(1, 1_500), lambda: self._stop(body, instants))
-            return
+            self._when_done(call, lambda: self._stop_later(body, start_ms, every_ms))
+        else:
+            self._when_done(call, lambda: self._made(body, what, range(start_ms, until_ms + 1, every_ms)))
+
+    def _made(self, body: bytes, what: str, instants: range) -> None:
+        now_ms = WALL_MS + self.world.now_ms
         for instant in instants:
             is_certain = instant > now_ms and (what == "all" or instant > self._calm_ms + MISSED_MS)
             self._expect(body, instant, is_certain)
         self._next()
 
-    def _stop(self, body: bytes, instants: list[int]) -> None:
+    def _stop_later(self, body: bytes, start_ms: int, every_ms: int) -> None:
+        self.world.after(self.random.randint(1, 1_500), lambda: self._stop(body, start_ms, every_ms))
+
+    def _stop(self, body: bytes, start_ms: int, every_ms: int) -> None:
         call = self.session.call(DELAY, lambda number: StopRecurring(number, body.decode()), is_removal=True)
         self.flush()
 
         def stopped() -> None:
-            for instant in instants:
-                if instant <= WALL_MS + self.world.now_ms + LEAD_MS:
-                    self._expect(body, instant, False)
+            for instant in range(start_ms, WALL_MS + self.world.now_ms + LEAD_MS + 1, every_ms):
+                self._expect(body, instant, False)
             self._next()
 
         self._when_done(call, stopped)

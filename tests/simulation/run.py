@@ -15,14 +15,16 @@ from tests.simulation.clients import (
     SimConsumer,
     SimPublisher,
 )
+from tests.simulation.latecomer import SimLatecomer
 from tests.simulation.network import Weather
 from tests.simulation.redriving import SimUndertaker
 from tests.simulation.repeaters import SimRepeater
 from tests.simulation.scheduling import SimScheduler
-from tests.simulation.verdict import judge
+from tests.simulation.verdict import HOLDERS, judge
 from tests.simulation.world import World
 
 KEYS = ["a.b", "a.c", "x.y.z", "a"]
+SINGLY_CONSUMED = ("one", "three", "changing", "circle", "late", "later", "rescued")
 FAULTS_MS = 3_000
 SETUP_MS_MAX = 10_000
 HEALED_MS_MAX = 60_000
@@ -33,7 +35,12 @@ EXCHANGES = [
     ExchangeSpec(name="rest", kind="fanout"),
     ExchangeSpec(name="head", kind="headers", unrouted="drop"),
     ExchangeSpec(name="changing", kind="fanout"),
+    ExchangeSpec(name="patient", kind="topic", unrouted="hold"),
+    ExchangeSpec(name="brief", kind="direct", unrouted="hold", hold_max_length=6),
 ]
+CHANGING = ("changing", "patient", "brief")
+"""Exchanges whose bindings change in a run, so that no table knows their routes."""
+
 PATIENT = RetrySpec(max_attempts=1_000, first_delay_ms=20, max_delay_ms=100)
 HASTY = RetrySpec(max_attempts=3, first_delay_ms=10, max_delay_ms=20)
 QUEUES = [
@@ -43,8 +50,16 @@ QUEUES = [
     QueueSpec(name="changing", retry=PATIENT),
     # What is rejected there comes back through the default exchange.
     QueueSpec(name="circle", retry=PATIENT, dead_letter_exchange=""),
+    QueueSpec(name="late", retry=PATIENT),
+    QueueSpec(name="later", retry=PATIENT),
+    QueueSpec(name="rescued", retry=PATIENT),
+    QueueSpec(name="calls", retry=HASTY),
 ]
-QUEUES = [QueueSpec(name=name) for name in ("one", "two", "three", "changing", "calls")]
+LATE = [
+    BindingSpec(source="patient", destination="late", key="#"),
+    BindingSpec(source="patient", destination="later", key="a.*"),
+    BindingSpec(source="brief", destination="later", key="k"),
+]
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
     BindingSpec(source="fan", destination="two"),
@@ -86,25 +101,23 @@ def queues_of(exchange: str, key: str, headers: dict[str, str] | None) -> set[st
 def simulate(seed: int, *, messages: int = 120) -> Result:
     """Run one seed. The same seed gives the same run."""
     source = random.Random(seed)
-    weather = Weather(
-        drop=source.choice([0.0, 0.0, 0.02, 0.1, 0.3]),
-        duplicate=source.choice([0.0, 0.05, 0.3]),
-        reorder=source.choice([0.0, 0.05, 0.3]),
-        delay_ms_max=source.choice([1, 3, 15]),
-    )
+    weather = _weather(source)
     world = World(seed)
     history = History()
     architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
     assert _until(world, lambda: architect.is_done, SETUP_MS_MAX)
-    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in ("one", "three", "changing", "circle")]
-    consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
-    for exchange in ("fan", "top", "head"):
-        SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
     for exchange in ("fan", "top"):
         SimScheduler(world, f"scheduler-{exchange}", history, (exchange, KEYS, messages // 2))
     SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
     SimPublisher(world, "publisher-default", history, ("", ["one", "three", "circle"], messages // 2))
+    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in SINGLY_CONSUMED]
+    consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
+    for exchange in ("fan", "top", "head"):
+        SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
+    SimPublisher(world, "publisher-patient", history, ("patient", KEYS, messages // 2))
+    SimPublisher(world, "publisher-brief", history, ("brief", ["k"], messages // 3))
     SimBinder(world, "binder", history, 6)
+    latecomer = SimLatecomer(world, "latecomer", history, [(source.randint(300, 4_000), late) for late in LATE])
     undertaker = SimUndertaker(world, "undertaker", history)
     calm_ms = world.now_ms + FAULTS_MS
     exchange, key = source.choice([("fan", "a.b"), ("", "three")])
@@ -128,6 +141,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
 
     def is_over() -> bool:
         is_quiet = all(repeater.is_done for repeater in repeaters) and undertaker.left == 0
+        is_quiet = is_quiet and latecomer.bound == len(LATE)
         return is_quiet and expected.is_drained() and _is_idle(consumers)
 
     do_calls_work = _until(world, lambda: all(caller.has_worked_since_calm for caller in callers), HEALED_MS_MAX)
@@ -153,6 +167,15 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     )
 
 
+def _weather(source: random.Random) -> Weather:
+    return Weather(
+        drop=source.choice([0.0, 0.0, 0.02, 0.1, 0.3]),
+        duplicate=source.choice([0.0, 0.05, 0.3]),
+        reorder=source.choice([0.0, 0.05, 0.3]),
+        delay_ms_max=source.choice([1, 3, 15]),
+    )
+
+
 class _Expected:
     """What the history still owes."""
 
@@ -163,7 +186,7 @@ class _Expected:
         return {
             body: queues_of(exchange, key, headers)
             for body, (exchange, key, headers) in self._history.published.items()
-            if exchange != "changing"
+            if exchange not in CHANGING
         }
 
     def missing(self) -> list[str]:
@@ -173,6 +196,10 @@ class _Expected:
         ]
         expected = self.queues()
         seen = history.acked
+        held = [body for body, receipt in history.confirmed.items() if receipt.held]
+        undecided += [
+            f"{body!r}, which was held" for body in held if not any((body, queue) in seen for queue in HOLDERS)
+        ]
         return undecided + [
             f"{body!r} in {queue}"
             for body, receipt in history.confirmed.items()

@@ -19,8 +19,10 @@ from posthouse.actors.actor import Actor, Context
 from posthouse.actors.cell import OUTBOUND, Cell, Life
 from posthouse.actors.dead_letter import DeadLetterActor
 from posthouse.actors.dead_letter_store import StoreLimits
+from posthouse.actors.declaration import may_hold
 from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.exchange import ExchangeActor
+from posthouse.actors.holding import HoldLimits
 from posthouse.actors.loop import SERVED
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
@@ -28,7 +30,7 @@ from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.transport.errors import DiskFault
 from posthouse.transport.limits import Limits
-from posthouse.transport.messages import QueueSpec
+from posthouse.transport.messages import ExchangeSpec, QueueSpec
 from posthouse.transport.names import DEAD_LETTER, DELAY
 from tests.simulation.network import CALM, Network, Weather
 from tests.support.sim_disk import SimDisk
@@ -38,6 +40,7 @@ LIMITS = Limits(window_messages=200, window_bytes=64 * 1024, ping_interval_ms=20
 JOURNAL = JournalSettings(segment_bytes_first=4096, segment_bytes_max=16384, preallocate=False)
 QUEUE = QueueLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
 DELAYS = DelayLimits(fire_per_s_max=2_000, memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=8_192)
+HOLD = HoldLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
 STORE = StoreLimits(messages_max=8, memory_bytes_max=2_000, disk_free_bytes_min=0)
 STANDING = ("registry", DEAD_LETTER, DELAY)
 DEATHS = ("before the round", "after the commit", "while speaking")
@@ -145,7 +148,9 @@ class World:
             return
         kind, arguments = self._specs[actor_id]
         if kind == "exchange":
-            self._live(actor_id, lambda context: ExchangeActor(context, arguments.decode()), None)
+            exchange = msgspec.msgpack.decode(arguments, type=ExchangeSpec)
+            home = f"/exchange-{exchange.serial}" if exchange.durable and may_hold(exchange) else None
+            self._live(actor_id, lambda context: ExchangeActor(context, exchange, HOLD), home)
             return
         spec = msgspec.msgpack.decode(arguments, type=QueueSpec)
         directory = f"/{spec.serial}" if spec.durable else None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import final
 
 from posthouse.actors.actor import Actor, Context
+from posthouse.actors.declaration import may_hold
 from posthouse.actors.exchange import ExchangeActor
+from posthouse.actors.holding import HoldLimits
 from posthouse.transport import messages
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import (
@@ -26,6 +28,11 @@ TOPOLOGY = TopologyChange(
         ExchangeSpec(name="inner", kind="fanout", internal=True),
         ExchangeSpec(name="colours", kind="headers"),
         ExchangeSpec(name="lossy", kind="direct", unrouted="drop"),
+        ExchangeSpec(name="patient", kind="topic", unrouted="hold", serial=9),
+        ExchangeSpec(name="brief", kind="topic", unrouted="hold", hold_for_ms=10_000, hold_max_length=5),
+        ExchangeSpec(name="fleeting", kind="topic", durable=False, unrouted="hold"),
+        ExchangeSpec(name="mourning", kind="topic", unrouted="dead-letter"),
+        ExchangeSpec(name="cautious", kind="direct", unrouted="alternate", alternate="patient"),
         ExchangeSpec(name="careful", kind="direct", unrouted="alternate", alternate="fan"),
     ),
     put_queues=(QueueSpec(name="one"), QueueSpec(name="two"), QueueSpec(name="light", durable=False)),
@@ -43,12 +50,18 @@ class ExchangeWorld:
 
     actor: ExchangeActor
 
-    def __init__(self, name: str = "", *, knows: bool = True, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, name: str = "", *, knows: bool = True, limits: Limits = LIMITS, hold: HoldLimits | None = None
+    ) -> None:
+        known = {spec.name: spec for spec in TOPOLOGY.put_exchanges}
+        spec = known.get(name, ExchangeSpec(name=name, kind="direct"))
+        has_journal = spec.durable and may_hold(spec)
+
         def make(context: Context) -> Actor:
-            self.actor = ExchangeActor(context, name)
+            self.actor = ExchangeActor(context, spec, hold)
             return self.actor
 
-        self.bench = ActorBench(f"exchange:{name}", make, Setting(has_journal=False, limits=limits))
+        self.bench = ActorBench(f"exchange:{name}", make, Setting(has_journal=has_journal, limits=limits))
         self.registry = self.bench.actor("registry")
         if knows:
             self.change(TOPOLOGY)

@@ -18,6 +18,7 @@ from posthouse.transport.messages import (
     BindingSpec,
     DeclareExchange,
     DeclareQueue,
+    ExchangeSpec,
     Failed,
     Message,
     PrepareDelete,
@@ -36,7 +37,7 @@ class RegistryWorld:
 
     def __init__(self) -> None:
         self.boot = "first"
-        self.removed: list[QueueSpec] = []
+        self.removed: list[QueueSpec | ExchangeSpec] = []
         self.started: list[control.StartChild] = []
         self.stopped: list[str] = []
         self.announced: list[str] = []

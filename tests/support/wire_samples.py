@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from posthouse.transport import messages
-from posthouse.transport.descriptions import RetrySpec
+from posthouse.transport.descriptions import ExchangeInfo, RetrySpec
 from posthouse.transport.messages import (
     NIL,
     ActorDown,
@@ -86,6 +86,15 @@ from posthouse.transport.messages_delay import (
     ListDelayed,
     RescheduleDelayed,
     Scheduled,
+)
+from posthouse.transport.messages_hold import (
+    ExpireHeld,
+    HeldInfo,
+    HoldInfo,
+    HoldStatus,
+    ListHeld,
+    PrepareDeleteExchange,
+    ReleaseHeld,
 )
 from posthouse.transport.messages_recurring import (
     ListRecurring,
@@ -170,7 +179,7 @@ CAUSE: Final = Cause(
 
 SAMPLES: Final[tuple[Message, ...]] = (
     BATCH,
-    Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full", 4_711),
+    Receipt(77, 41, 2, ("billing", "audit"), Durability.SYNC, True, "queue_full", "the queue is full", 4_711, True),
     StoreNote(77, 41, 2, "duplicate", "seen before"),
     Consume(1, 9, 100, True, True),
     Cancel(2, 9),
@@ -251,6 +260,11 @@ SAMPLES: Final[tuple[Message, ...]] = (
     PauseRecurring(35, "nightly", False),
     ReceiveReplies(27),
     ReplyStatus(28),
+    ListHeld(5, 10, 77),
+    ReleaseHeld(6, "billing"),
+    ExpireHeld(7),
+    HoldStatus(8),
+    PrepareDeleteExchange(9),
 )
 
 VALUES: Final = (
@@ -318,6 +332,30 @@ VALUES: Final = (
         taken_back=3,
         causes=(CAUSE,),
     ),
+    HeldInfo(
+        number=77,
+        exchange="orders",
+        routing_key="eu.berlin",
+        message_id="m-1",
+        held_ms=1,
+        until_ms=2,
+        size=5,
+    ),
+    HoldInfo(
+        exchange="orders",
+        messages=12,
+        bytes=60,
+        leaving=1,
+        hold_for_ms=1_000,
+        messages_max=100,
+        bytes_max=1_000,
+        is_full=True,
+        held=20,
+        released=7,
+        dead=1,
+        journal_bytes=4_096,
+    ),
+    ExchangeInfo(name="orders", kind="topic", unrouted="hold", hold_max_length=5, serial=3, held=4, held_bytes=9),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
     ReplyCounts(callers=3, passed=1_000, dropped=2),
 )

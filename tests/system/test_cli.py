@@ -71,7 +71,10 @@ def test_a_topology_is_made_used_explained_and_taken_down(shell: Shell) -> None:
     assert shell("publish", "flights", "hello é", "--key", "UA.EWR.IAH") == "published to newark (sync)\n"
     assert "reaches newark" in shell("explain", "flights", "--key", "UA.EWR.IAH")
     assert json.loads(shell("bindings", "--json"))[-1]["key"] == "*.EWR.#"
-    assert shell.run("publish", "flights", "lost", "--key", "UA.JFK").returncode == 1
+    assert shell("publish", "flights", "early", "--key", "UA.JFK") == "held for a queue to come (sync)\n"
+    assert shell.run("delete", "exchange", "flights").returncode == 1
+    assert shell("held", "expire", "flights") == "1 of exchange flights are dead letters now\n"
+    assert shell.run("publish", "", "lost", "--key", "nowhere").returncode == 1
     assert json.loads(shell("peek", "newark", "--json"))[0]["body"] == "hello é"
     assert shell.run("delete", "queue", "newark", "--if-empty").returncode == 1
     assert shell("unbind", "flights", "newark", "*.EWR.#") == "unbound flights → newark\n"

@@ -184,3 +184,37 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(broker: Any, q
             await message.nack(retry_after_s=wish)
     await message.ack()
     await broker.dead_letters.purge(queue=queue)
+
+
+@with_both
+async def test_a_dead_letter_exchange_and_a_redrive_through_one(broker: Any, queue: str) -> None:
+    parked, graves = f"{queue}-parked", f"{queue}-graves"
+    mortal = f"{queue}-mortal"
+    await broker.declare_queue(mortal, dead_letter_exchange=graves, dead_letter_routing_key="dead")
+    (letter,) = await bury(broker, mortal, 1)
+    async with asyncio.timeout(15.0):
+        while (await broker.dead_letters.list(queue=mortal))[0].is_leaving:
+            await broker.queue_info(mortal)
+    await broker.declare_exchange(graves, "fanout")
+    await broker.declare_queue(parked)
+    await broker.bind(graves, parked)
+    info = await broker.dead_letters.redrive(queue=mortal, to_exchange=graves, newer_than_s=600.0, timeout_s=15.0)
+    assert (info.state, info.moved, info.remaining) == ("done", 1, 0)
+    message = await broker.get(parked)
+    assert (message.body, message.routing_key, "x-death" in message.headers) == (b"order 0", mortal, False)
+    with pytest.raises(PreconditionFailed, match="exchange"):
+        await broker.dead_letters.redrive_undo(info.id)
+    assert letter.life == 1
+
+
+@with_both
+async def test_a_redrive_is_undone(broker: Any, queue: str) -> None:
+    own = f"{queue}-undone"
+    await broker.declare_queue(own)
+    letters = await bury(broker, own, 3)
+    info = await broker.dead_letters.redrive(queue=own, timeout_s=15.0)
+    assert (await broker.dead_letters.redrive_undo(info.id)).taken_back == 3
+    back = await letters_of(broker, own, 3)
+    assert [letter.earlier for letter in back] == [letter.id for letter in letters]
+    with pytest.raises(UnknownDeadLetter):
+        await broker.dead_letters.redrive_undo(1 << 40)

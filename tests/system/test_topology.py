@@ -185,7 +185,7 @@ def test_a_queue_deleted_and_declared_at_once_again_and_again_is_always_empty(
 
 def test_messages_pass_through_exchanges_bound_to_exchanges_once(broker: posthouse.Broker, name: str) -> None:
     first, second, third = (f"{name}-{number}" for number in range(3))
-    broker.declare_exchange(first, "topic")
+    broker.declare_exchange(first, "topic", unrouted="return")
     broker.declare_exchange(second, "fanout")
     broker.declare_exchange(third, "direct", internal=True)
     broker.declare_queue(name)
@@ -206,7 +206,7 @@ def test_messages_pass_through_exchanges_bound_to_exchanges_once(broker: posthou
 
 
 def test_what_no_queue_wants_goes_where_the_exchange_says(broker: posthouse.Broker, name: str) -> None:
-    broker.declare_exchange(f"{name}-returns", "direct")
+    broker.declare_exchange(f"{name}-returns", "direct", unrouted="return")
     broker.declare_exchange(f"{name}-drops", "direct", unrouted="drop")
     broker.declare_exchange(f"{name}-last", "fanout")
     broker.declare_exchange(f"{name}-hands-on", "direct", alternate=f"{name}-last")
@@ -215,6 +215,8 @@ def test_what_no_queue_wants_goes_where_the_exchange_says(broker: posthouse.Brok
     with pytest.raises(Unroutable, match="posthouse explain"):
         broker.publish(f"{name}-returns", b"x", "key")
     assert broker.publish(f"{name}-drops", b"x", "key").queues == []
+    broker.declare_exchange(f"{name}-holds", "direct")
+    assert broker.publish(f"{name}-holds", b"x", "key").held
     assert broker.publish(f"{name}-hands-on", b"caught", "key").queues == [name]
     assert bodies_of(broker, name) == [b"caught"]
 
@@ -253,7 +255,7 @@ def test_a_binding_is_in_force_for_everybody_as_soon_as_it_is_confirmed(
 
 
 def test_headers_decide_where_an_exchange_of_their_kind_routes(broker: posthouse.Broker, name: str) -> None:
-    broker.declare_exchange(name, "headers")
+    broker.declare_exchange(name, "headers", unrouted="return")
     for suffix, how in (("all", "all"), ("any", "any")):
         broker.declare_queue(f"{name}-{suffix}")
         arguments = {"x-match": how, "carrier": "UA", "cancelled": False}

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, ExchangeSpec, QueueInfo
+from posthouse.transport.descriptions import ExchangeInfo
+from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from tests.support.command_line import CommandLine
 from tests.support.recording_broker import RecordingBroker
 
@@ -17,8 +18,8 @@ ANSWERS: dict[str, list[Any]] = {
         QueueInfo(name="ewr", ready=3, state="quarantined", durable=False, auto_delete=True, stored=9),
     ],
     "exchanges": [
-        ExchangeSpec(name="", kind="direct"),
-        ExchangeSpec(name="flights", kind="topic", unrouted="alternate", alternate="rest", internal=True),
+        ExchangeInfo(name="", kind="direct"),
+        ExchangeInfo(name="flights", kind="topic", unrouted="alternate", alternate="rest", internal=True, held=7),
     ],
     "bindings": [
         BindingSpec(source="flights", destination="ewr", key="*.EWR.#"),
@@ -58,9 +59,9 @@ def test_wide_queues_add_what_happened_so_far(run: CommandLine) -> None:
 
 def test_exchanges_in_a_pipe(run: CommandLine) -> None:
     assert run("exchanges").out == (
-        "EXCHANGE   KIND    UNROUTED        PROPERTIES\n"
-        "(default)  direct  return\n"
-        "flights    topic   alternate rest  internal\n"
+        "EXCHANGE   KIND    UNROUTED        HELD  PROPERTIES\n"
+        "(default)  direct  return             0\n"
+        "flights    topic   alternate rest     7  internal\n"
     )
 
 
@@ -92,7 +93,7 @@ def test_json_has_every_field_under_its_own_name(run: CommandLine, listing: str)
 def test_a_terminal_gets_one_line_per_row_however_long_the_names(run: CommandLine, listing: str, name: str) -> None:
     run.broker.answers = {
         "queues": [QueueInfo(name=name, ready=1_234_567)],
-        "exchanges": [ExchangeSpec(name=name, kind="topic")],
+        "exchanges": [ExchangeInfo(name=name, kind="topic")],
         "bindings": [BindingSpec(source=name, destination=name, key=name[:200])],
         "consumers": [
             ConsumerInfo(queue=name, consumer=1, client=name, prefetch=1, unacked=0, auto_ack=False, is_active=True)

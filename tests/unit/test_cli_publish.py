@@ -88,6 +88,7 @@ def test_the_receipt_may_be_had_as_json(run: CommandLine) -> None:
         "queues": ["ewr", "united"],
         "durability": "sync",
         "duplicate": False,
+        "held": False,
     }
 
 

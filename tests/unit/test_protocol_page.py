@@ -14,6 +14,7 @@ from posthouse.transport import errors, limits, links, wire
 from posthouse.transport.descriptions import (
     BindingSpec,
     ConsumerInfo,
+    ExchangeInfo,
     ExchangeSpec,
     Options,
     QueueInfo,
@@ -34,6 +35,7 @@ from posthouse.transport.messages_dead import (
     RedriveInfo,
 )
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
+from posthouse.transport.messages_hold import HeldInfo, HoldInfo
 from posthouse.transport.messages_recurring import RecurringInfo
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
@@ -43,6 +45,7 @@ ROWS: Final = [
 VALUES: Final = (
     Options, ExchangeSpec, QueueSpec, RetrySpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death, DeadLetterFilter,
     DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo, RecurringInfo, ReplyCounts,
+    HeldInfo, HoldInfo, ExchangeInfo,
 )  # fmt: skip
 
 

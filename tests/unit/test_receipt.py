@@ -13,7 +13,8 @@ from posthouse.address import Address
 from posthouse.broker_file import NAME, BrokerFile
 from posthouse.receipt import PublishReceipt
 from posthouse.status import make_status
-from posthouse.transport.messages import Durability, ExchangeSpec, QueueInfo, Receipt
+from posthouse.transport.descriptions import ExchangeInfo
+from posthouse.transport.messages import Durability, QueueInfo, Receipt
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_each_delayed_message_of_a_range_has_an_id_of_its_own() -> None:
 def _status(address: Address, *states: str) -> dict[str, Any]:
     tree = [{"id": f"actor {n}", "state": state, "restarts": n, "rss_bytes": 10} for n, state in enumerate(states)]
     queues = [QueueInfo(name="a", ready=1, unacked=2, consumers=3), QueueInfo(name="b", ready=10)]
-    return make_status(address, tree, queues, [ExchangeSpec(name="", kind="direct")])
+    return make_status(address, tree, queues, [ExchangeInfo(name="", kind="direct")])
 
 
 def test_a_broker_is_healthy_when_every_actor_is_up() -> None:
@@ -50,6 +51,7 @@ def test_a_broker_is_healthy_when_every_actor_is_up() -> None:
         "queues": 2,
         "ready": 11,
         "unacked": 2,
+        "held": 0,
         "consumers": 3,
     }
 

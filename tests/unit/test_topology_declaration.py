@@ -42,15 +42,34 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are(kind: str) -> None:
         Topology().declare_exchange(ExchangeSpec(name="x", kind=kind))
 
 
+@pytest.mark.parametrize("policy", ["hold", "dead-letter", "return", "drop"])
+def test_every_policy_for_what_no_queue_wants_is_taken(policy: str) -> None:
+    assert Topology().declare_exchange(ExchangeSpec(name="x", kind="direct", unrouted=policy)) is not None
+
+
 @pytest.mark.parametrize("policy", ["hold", "dead-letter"])
-def test_a_policy_of_a_later_version_is_refused_by_name(policy: str) -> None:
-    text = f"'{policy}' is not in this version; there are: return, drop, alternate"
-    with pytest.raises(InvalidArgument, match=text):
-        Topology().declare_exchange(ExchangeSpec(name="x", kind="direct", unrouted=policy))
+def test_an_exchange_that_goes_by_itself_cannot_hold_messages_for_others(policy: str) -> None:
+    spec = ExchangeSpec(name="x", kind="direct", unrouted=policy, auto_delete=True)
+    with pytest.raises(InvalidArgument, match="auto_delete"):
+        Topology().declare_exchange(spec)
+
+
+@pytest.mark.parametrize("name", ["hold_for_ms", "hold_max_length", "hold_max_bytes"])
+def test_bounds_of_what_is_held_are_in_range_and_need_an_exchange_that_holds(name: str) -> None:
+    for value in (0, -1, 1 << 62):
+        with pytest.raises(InvalidArgument, match="out of range"):
+            Topology().declare_exchange(_bounded("hold", name, value))
+    with pytest.raises(InvalidArgument, match="it does not"):
+        Topology().declare_exchange(_bounded("drop", name, 5))
+    assert Topology().declare_exchange(_bounded("hold", name, 5)) is not None
+
+
+def _bounded(policy: str, name: str, value: int) -> ExchangeSpec:
+    return msgspec.structs.replace(ExchangeSpec(name="x", kind="direct", unrouted=policy), **{name: value})
 
 
 def test_an_unknown_policy_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="'keep' does not exist; there are: return, drop, alternate"):
+    with pytest.raises(InvalidArgument, match="'keep' does not exist; there are: hold, dead-letter, alternate"):
         Topology().declare_exchange(ExchangeSpec(name="x", kind="direct", unrouted="keep"))
 
 
