@@ -24,6 +24,8 @@ from posthouse.demo_topology import declare, declare_feed, left
 
 STALL_S: Final = 45.0
 """So long without a new confirm or receipt, and what is missing counts as lost."""
+QUIET_S: Final = 2.0
+"""So long without anything once all that may be published is: of a handful of flights none may concern what was killed."""
 SETTLE_S: Final = 15.0
 TURN_S: Final = 0.05
 CALL_TIMEOUT_S: Final = 30.0
@@ -99,14 +101,17 @@ class Run:
         moments = [_Moment(round(share * count), killer.strike) for share in KILL_AT]
         moments.append(_Moment(round(SUBSCRIBE_AT * count), lambda at_flight: self._subscribe(broker, at_flight)))
         self._clients.allow(self._next_halt(moments))
-        deadline = time.monotonic() + STALL_S
-        while not (is_finished := not moments and self._is_complete()) and time.monotonic() < deadline:
+        moved_at = time.monotonic()
+        while not (is_finished := not moments and self._is_complete()) and time.monotonic() < moved_at + STALL_S:
             if self._clients.turn(TURN_S):
-                deadline = time.monotonic() + STALL_S
+                moved_at = time.monotonic()
             self._screen.show(self._clients.published, self._ledgers)
-            if moments and self._clients.published >= moments[0].at_flight and killer.is_recovered:
-                self._screen.say(moments.pop(0).act(self._clients.published))
-                self._clients.allow(self._next_halt(moments))
+            if moments and self._clients.published >= moments[0].at_flight:
+                is_quiet = self._clients.published >= self._next_halt(moments) and _is_over(moved_at + QUIET_S)
+                if killer.is_recovered or is_quiet:
+                    self._screen.say(moments.pop(0).act(self._clients.published))
+                    self._clients.allow(self._next_halt(moments))
+                    moved_at = time.monotonic()
             if self._clients.faults():
                 return False
         return is_finished
@@ -160,3 +165,7 @@ class Run:
             confirmed_s=clients.confirmed_s,
             working_s=max(0.0, last_at - clients.first_publish_at),
         )
+
+
+def _is_over(moment: float) -> bool:
+    return time.monotonic() > moment
