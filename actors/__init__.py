@@ -24,6 +24,10 @@ fingerprint       what equal causes of failure have in common, as twelve digits
 move              the two ends of a move between actors: exactly once, whatever crashes
 queue_contents    what survives of a queue: its living messages, what it has seen, its counters
 queue_effects     what a queue tells its shell to do
+queue_dispatch    who gets how many of what is ready
+queue_ready       what is ready in a queue with priorities
+queue_idle        since when nobody has used a queue
+breaker           stops deliveries when nearly all of them fail, and probes
 queue_view        a queue looked at: its counts, its consumers, its first messages
 queue_replay      a queue rebuilt from its journal, record by record
 queue_storage     what of a queue must be kept, what may be dropped from memory, what it has seen
@@ -77,6 +81,10 @@ delay             keeps delayed messages and publishes each when it is due
 delay_journal     the scheduler's journal as its shell uses it: bodies read back, segments let go
 delay_repeats     recurring schedules made, listed, stopped, and turned into messages in time
 delay_requests    what clients ask the scheduler: list, cancel, reschedule, fire
+registry_directory  who lives where, told to whoever asked
+queue             stores, delivers and settles
+stored_bytes      the bytes of a queue's batches, from memory or from its journal
+usage             tells the registry when nobody needs a queue any more
 departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal
 dead_letter       keeps what could not be handled, shows it, sends it back

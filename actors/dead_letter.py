@@ -65,6 +65,9 @@ DISK_LOOK_MS: Final = 1_000
 TRIM_PARTS: Final = 16
 TOO_MANY_HOPS: Final = "too_many_hops"
 
+STORE_FULL: Final = "dead_letters_full"
+"""The alarm: nothing more can be taken, and is kept where it died."""
+
 
 @final
 class DeadLetterActor:
@@ -160,7 +163,7 @@ class DeadLetterActor:
             self._alarm(str(error))
             self._refuse(link, bury, error.code, str(error))
             return
-        self._is_alarmed = False
+        self._all_clear()
         # A power cut may have kept the first of several records.
         seen = max(0, self._store.streams.last(bury.stream) + 1 - bury.first_seq)
         for start, stop, death in self._lives(bury, batch):
@@ -196,11 +199,18 @@ class DeadLetterActor:
             found.append((life.start, life.stop, death))
         return found
 
+    def _all_clear(self) -> None:
+        if self._is_alarmed:
+            self._is_alarmed = False
+            self._context.tell_supervisor(control.Alarm(STORE_FULL, {}, is_over=True))
+
     def _alarm(self, text: str) -> None:
         """Said once, until something was taken again."""
         if not self._is_alarmed:
             self._is_alarmed = True
-            self._context.tell_supervisor(control.Announce(f"nothing more is taken, and stays in its queue: {text}"))
+            self._context.tell_supervisor(
+                control.Alarm(STORE_FULL, {"reason": f"nothing more is taken, and stays where it is: {text}"})
+            )
 
     def _refuse(self, link: Link, bury: Bury, code: str, text: str) -> None:
         self._context.send(link, StoreNote(bury.stream, bury.first_seq, bury.count, code, text))

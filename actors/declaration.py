@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.actors.binding_table import KINDS
+from posthouse.actors.breaker import check_breaker
 from posthouse.actors.retry import DELAY_MS_MAX, check_retry
 from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
@@ -88,6 +89,8 @@ def _check_hold(spec: ExchangeSpec) -> None:
 def check_queue(spec: QueueSpec) -> None:
     """Refuse policies that no queue can have, or that contradict each other. The name is checked elsewhere."""
     check_retry(spec.retry)
+    if spec.breaker is not None:
+        check_breaker(spec.breaker)
     if spec.dead_letter not in DEAD_LETTER_POLICIES:
         raise InvalidArgument(
             f"the dead-letter policy {shown(spec.dead_letter)} does not exist; there are: "
@@ -97,7 +100,7 @@ def check_queue(spec: QueueSpec) -> None:
         raise InvalidArgument(
             f"the overflow policy {shown(spec.overflow)} does not exist; there are: {', '.join(OVERFLOWS)}"
         )
-    for name in ("ack_timeout_ms", "ttl_ms", "max_length", "max_bytes"):
+    for name in ("ack_timeout_ms", "ttl_ms", "expires_ms", "max_length", "max_bytes"):
         value = getattr(spec, name)
         if value is not None and not 1 <= value <= DELAY_MS_MAX:
             raise InvalidArgument(f"{name} of queue {shown(spec.name)} is {value}; it is 1 to {DELAY_MS_MAX}, or None")

@@ -66,7 +66,8 @@ class Departures:
         if fate.gone:
             append(kind, encode_ranges(fate.gone), is_durable=is_durable)
         for retry in fate.retries:
-            append(Kind.RETRY, encode_retry(retry.due_ms, (retry.attempt,), retry.ranges), is_durable=is_durable)
+            record = encode_retry(retry.due_ms, (retry.attempt,), retry.ranges, retry.excused)
+            append(Kind.RETRY, record, is_durable=is_durable)
         for intent in fate.leaving:
             append(Kind.LEAVING, encode_leaving(_record(stream, intent)))
 

@@ -15,27 +15,22 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.breaker import Breaker
 from posthouse.actors.departures import TIMER as DEPARTURES
 from posthouse.actors.departures import Departures
 from posthouse.actors.move import Admission
 from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult
 from posthouse.actors.queue_history import Failure
-from posthouse.actors.queue_records import (
-    ExpiresRecord,
-    Kind,
-    decode_moved,
-    decode_store,
-    encode_expires,
-    encode_ranges,
-    encode_store,
-)
+from posthouse.actors.queue_records import ExpiresRecord, Kind, encode_expires, encode_ranges, encode_store
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.retry import check_delay_ms
 from posthouse.actors.segments import rotate
-from posthouse.actors.stored_batch import Bytes, Slice, StoredBatch
+from posthouse.actors.stored_batch import Slice, StoredBatch
+from posthouse.actors.stored_bytes import StoredBytes
+from posthouse.actors.usage import REGISTRY, Usage
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
-from posthouse.transport.batch import check_batch, durability_of, slice_batch
+from posthouse.transport.batch import check_batch, durability_of
 from posthouse.transport.errors import DiskSpaceLow, InvalidArgument, ProtocolViolation, Refused
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
@@ -49,17 +44,16 @@ from posthouse.transport.messages import (
     Message,
     Outcome,
     Peek,
-    PrepareDelete,
     Purge,
     QueueConsumers,
     QueueSpec,
     QueueStatus,
-    QueueUnused,
     Settle,
     StoreNote,
 )
 from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
-from posthouse.transport.names import DEAD_LETTER, REGISTRY
+from posthouse.transport.messages_use import PrepareDelete, QueueUsed
+from posthouse.transport.names import DEAD_LETTER
 
 PEEK_MESSAGES_MAX: Final = 1_000
 DISK_LOOK_MS: Final = 1_000
@@ -87,11 +81,12 @@ class QueueActor:
         self._state = QueueState(spec)
         self._sessions: dict[int, Link] = {}
         self._congested: set[int] = set()
-        self._had_consumer = False
         self._is_disk_low = False
         self._clock_ms = 0
-        self._departures = Departures(context, spec, self._state, self._bytes_of_slice)
-        self._registry = context.connect("registry") if spec.auto_delete else None
+        self._bytes = StoredBytes(context, self._state.storage)
+        self._departures = Departures(context, spec, self._state, self._bytes.of_slice)
+        self._usage = Usage(context, spec, self._state)
+        self._was_closed = True
 
     # ---- life ----
 
@@ -99,6 +94,7 @@ class QueueActor:
         # Waits and expiries go by the wall clock at the beginning of this life, carried on by the one that never
         # steps: what is journaled means the same in the next life, and a stepped clock moves nothing in this one.
         self._clock_ms = self._context.wall_ms - self._context.monotonic_ms
+        self._usage.start()
         if not self._spec.durable:
             return
         self._look_at_disk()
@@ -136,7 +132,7 @@ class QueueActor:
             # were told already, so they are gone; not sooner, or what was confirmed meanwhile might go with it.
             for session, consumer in self._state.consumer_keys():
                 self._state.remove_consumer(session, consumer)
-            self._had_consumer = True
+            self._usage.had_consumer()
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
         if self._departures.owns(link):
@@ -172,11 +168,13 @@ class QueueActor:
         self._dispatch()
         if self._state.outbox.has_unsent:
             self._departures.send()
-        if self._registry is not None:
-            self._watch_use(self._registry)
+        if self._usage.is_watched:
+            self._usage.look()
+        if self._state.breaker is not None:
+            self._watch_breaker(self._state.breaker)
         if self._spec.durable:
             if self._context.journal.segment_is_full:
-                rotate(self._context.journal, self._state.storage, self._raw_of)
+                rotate(self._context.journal, self._state.storage, self._bytes.of)
             self._state.storage.shed(self._limits.memory_bytes_max)
 
     # ---- messages in ----
@@ -284,7 +282,7 @@ class QueueActor:
                 state.add_consumer(
                     link.session, consumer, link.client_id, link.client_name, prefetch, auto_ack, exclusive
                 )
-                self._had_consumer = True
+                self._usage.had_consumer()
                 context.reply(link, request, None)
             case Cancel(request, consumer):
                 state.remove_consumer(link.session, consumer)
@@ -310,7 +308,11 @@ class QueueActor:
                 context.reply(link, request, state.look_after(first_offset, max(first_offset, last_offset)))
             case TakeBack(request) if link.client_name == DEAD_LETTER:
                 context.reply(link, request, self._departures.take_back(message, self._now_ms))
-            case PrepareDelete(request, if_unused, if_empty) if link.client_name == REGISTRY:
+            case QueueUsed():
+                self._usage.used()
+            case PrepareDelete(request, if_unused, if_empty, if_idle) if link.client_name == REGISTRY:
+                if if_idle:
+                    self._usage.refuse_unless_idle()
                 count = state.prepare_delete(if_unused, if_empty)
                 self._cancel_consumers()
                 context.reply(link, request, count)
@@ -319,6 +321,7 @@ class QueueActor:
 
     def _get(self, link: Link, request: int, auto_ack: bool) -> None:
         self._drop_late()
+        self._usage.used()
         delivery = self._state.get_one(link.session, link.client_id, auto_ack, self._now_ms)
         if delivery is not None:
             self._deliver([delivery])
@@ -329,10 +332,15 @@ class QueueActor:
         for session, consumer in self._state.consumer_keys():
             self._context.send(self._sessions[session], ConsumerCancelled(consumer, "unknown_queue", text))
 
-    def _watch_use(self, registry: Link) -> None:
-        if self._had_consumer and not self._state.info().consumers:
-            self._had_consumer = False
-            self._context.send(registry, QueueUnused(self._spec.name, self._spec.serial))
+    def _watch_breaker(self, breaker: Breaker) -> None:
+        """Somebody has to know when a queue stops delivering; and when it goes on."""
+        if breaker.is_closed == self._was_closed:
+            return
+        self._was_closed = breaker.is_closed
+        event = "breaker_closed" if breaker.is_closed else "breaker_opened"
+        ready = self._state.info().ready
+        fields: dict[str, str | int] = {"queue": self._spec.name, "opened": breaker.opened, "ready": ready}
+        self._context.tell_supervisor(control.Alarm(event, is_over=breaker.is_closed, fields=fields))
 
     # ---- messages out ----
 
@@ -379,30 +387,4 @@ class QueueActor:
         self._context.forward(link, encoded, len(encoded), part.stop - part.start, None)
 
     def _slice_message(self, consumer: int, part: Slice) -> Deliver:
-        return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(self._bytes_of_slice(part)))
-
-    def _bytes_of_slice(self, part: Slice) -> Bytes:
-        entry = part.entry
-        raw = self._raw_of(entry)
-        if part.start or part.stop != entry.count:
-            return messages.encode(slice_batch(entry.batch or _decode(raw), part.start, part.stop))
-        return raw
-
-    def _raw_of(self, entry: StoredBatch) -> Bytes:
-        """The batch's bytes, read back from the journal if they are not in memory."""
-        if entry.raw is not None:
-            return entry.raw
-        assert entry.position is not None, "only what is in the journal is ever dropped from memory"
-        record = self._context.journal.read(entry.position)
-        if record.kind == Kind.STORE:
-            _, raw = decode_store(record.payload)
-        else:
-            raw = decode_moved(record.payload).raw
-        self._state.storage.restore(entry, _decode(raw), raw)
-        return raw
-
-
-def _decode(raw: Bytes) -> Batch:
-    batch = messages.decode(raw)
-    assert isinstance(batch, Batch)
-    return batch
+        return Deliver(consumer, part.first_offset, part.attempt, msgspec.Raw(self._bytes.of_slice(part)))

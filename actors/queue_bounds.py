@@ -59,18 +59,25 @@ class Bounds:
     def next_ms(self) -> int | None:
         """When to look again, at the latest."""
         waiting_ms, expires_ms = self._contents.waiting.next_ms(), self._contents.expiries.next_ms()
-        if self.deadlines is None:
+        breaker = self._failures.breaker
+        if self.deadlines is None and breaker is None:
             # Asked in every round of every queue, and in most queues there is never anything to wait for.
             if expires_ms is None:
                 return waiting_ms
             return expires_ms if waiting_ms is None or expires_ms < waiting_ms else waiting_ms
-        times = [waiting_ms, expires_ms, self.deadlines.next_ms()]
+        times = [waiting_ms, expires_ms]
+        if self.deadlines is not None:
+            times.append(self.deadlines.next_ms())
+        if breaker is not None:
+            times.append(breaker.next_ms())
         return min((time for time in times if time is not None), default=None)
 
     def pass_time(self, now_ms: int, chance: float) -> list[tuple[Kind, Fate]]:
         """Bring back, expire and take away what is due."""
         contents = self._contents
         done: list[tuple[Kind, Fate]] = []
+        if self._failures.breaker is not None:
+            self._failures.breaker.pass_time(now_ms)
         if self.deadlines is not None:
             for held in self.deadlines.pop_due(now_ms):
                 holder = self._consumers.find(held.session, held.consumer)
@@ -117,21 +124,26 @@ class Bounds:
             )
 
     def drop_overflow(self, now_ms: int) -> Fate | None:
-        """Take the oldest ready messages out until the queue is within its bounds, or none is ready."""
+        """Take ready messages out until the queue is within its bounds, or none is ready.
+
+        The oldest go first; in a queue with priorities, the oldest of the lowest.
+        """
         taken: list[Piece] = []
-        while self._contents.ready.count:
+        least = self._contents.least
+        while least.count:
             excess = self._excess(taken)
             if excess <= 0:
                 break
-            entry = self._contents.backlog.find(self._contents.ready.first)
-            piece = self._contents.ready.pop_first(min(excess, entry.last_offset + 1 - self._contents.ready.first))
+            first = least.first
+            entry = self._contents.backlog.find(first)
+            piece = least.pop_first(min(excess, entry.last_offset + 1 - first))
             assert piece is not None
             taken.append(piece)
         if not taken:
             return None
         if self._spec.overflow == "dead-letter":
-            return self._failures.end(taken, MAX_LENGTH, now_ms)
-        return Fate([], [], [], [(first, last) for first, last, _ in taken])
+            return self._failures.end(sorted(taken), MAX_LENGTH, now_ms)
+        return Fate([], [], [], sorted((first, last) for first, last, _ in taken))
 
     def _excess(self, taken: list[Piece]) -> int:
         """How many of the oldest messages are too many, at least, when these are gone already."""
@@ -144,7 +156,7 @@ class Bounds:
             left = contents.backlog.body_bytes - self._bytes_of((first, last) for first, last, _ in taken)
             left -= self._bytes_of((first, last) for first, last, _ in contents.leaving)
             if left > spec.max_bytes:
-                entry = contents.backlog.find(contents.ready.first)
+                entry = contents.backlog.find(contents.least.first)
                 excess = max(excess, -(-(left - spec.max_bytes) * entry.count // max(1, entry.body_bytes)))
         return excess
 

@@ -2,8 +2,9 @@
 
 Everything here can be rebuilt from the journal's records, and a mark is all of it except the messages.
 Consumers and what they hold are not part of it: a restart returns every unacked message to its place.
-`ready` maps offsets to how often they were delivered before. What is neither ready nor held by a consumer waits for its
-time, or is leaving for the dead letters.
+`ready` maps offsets to how often they were delivered before, `least` is the same from the end at which a queue that is
+too long loses messages. What is neither ready nor held by a consumer waits for its time, or is leaving for the dead
+letters.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from posthouse.actors.queue_backlog import Backlog
 from posthouse.actors.queue_calls import CallDeadlines
 from posthouse.actors.queue_dedup import DedupWindow
 from posthouse.actors.queue_history import Histories
+from posthouse.actors.queue_ready import Least, LeastFirst, PriorityReady, Ready
 from posthouse.actors.queue_records import Counters, Mark
 from posthouse.actors.queue_streams import Streams
 from posthouse.actors.queue_waiting import Expiries, Waiting
@@ -37,13 +39,19 @@ class QueueContents:
     """The durable half of a queue. Offsets are handed out from `next_offset` and never again."""
 
     __slots__ = (
-        "backlog", "calls", "counters", "dedup", "expiries", "histories", "leaving", "next_offset", "outbox", "ready",
-        "streams", "waiting",
+        "backlog", "calls", "counters", "dedup", "expiries", "histories", "least", "leaving", "next_offset",
+        "outbox", "ready", "streams", "waiting",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, has_priorities: bool = False) -> None:
         self.backlog = Backlog()
-        self.ready: RangeMap[int] = RangeMap()
+        self.ready: Ready
+        self.least: Least
+        if has_priorities:
+            self.ready = ready = PriorityReady(self._batch_at)
+            self.least = LeastFirst(ready)
+        else:
+            self.ready = self.least = RangeMap[int]()
         self.waiting = Waiting()
         self.expiries = Expiries()
         self.histories = Histories()
@@ -65,6 +73,10 @@ class QueueContents:
             self.outbox.stream,
             self.outbox.next_seq,
         )
+
+    def _batch_at(self, offset: int) -> tuple[int, int]:
+        entry = self.backlog.find(offset)
+        return entry.last_offset, entry.priority
 
     def leave(self, first: int, last: int, death: Death, first_seq: int | None = None) -> Intent[Leave]:
         """Messages of one batch, which are nowhere else, are to be moved. The sequence is given by a replay."""

@@ -51,6 +51,10 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     start: int
     settled: bool = False
 
+    @property
+    def last_offset(self) -> int:
+        return self.first_offset + self.count - 1
+
 
 @final
 class Settlement(NamedTuple):

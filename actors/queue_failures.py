@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, final
 import msgspec
 
 from posthouse.actors import queue_view
+from posthouse.actors.breaker import Breaker
 from posthouse.actors.move import Intent
 from posthouse.actors.offsets import merged
 from posthouse.actors.queue_contents import Leave, QueueContents
@@ -33,11 +34,15 @@ MAX_LENGTH: Final = "max_length"
 
 
 class Retry(NamedTuple):
-    """Ranges that failed once more and are in their place again at `due_ms`; 0: at once."""
+    """Ranges that failed once more and are in their place again at `due_ms`; 0: at once.
+
+    So many of all their attempts are `excused`: they failed while nearly everything did, and do not count to the limit.
+    """
 
     due_ms: int
     attempt: Attempt
     ranges: list[tuple[int, int]]
+    excused: int = 0
 
 
 class Fate(NamedTuple):
@@ -51,31 +56,39 @@ class Fate(NamedTuple):
 
 @final
 class Failures:
-    """Decides over the contents of one queue."""
+    """Decides over the contents of one queue. Its `breaker` tells an outage from messages that cannot be handled."""
 
-    __slots__ = ("_contents", "_spec")
+    __slots__ = ("_contents", "_spec", "breaker")
 
     def __init__(self, spec: QueueSpec, contents: QueueContents) -> None:
         self._spec = spec
         self._contents = contents
+        self.breaker = None if spec.breaker is None else Breaker(spec.breaker)
 
     def failed(self, pieces: Iterable[Piece], failure: Failure, *, is_final: bool = False) -> Fate:
         """Deliveries of these ranges failed; `is_final`: the consumer asks for no other attempt."""
         contents, policy = self._contents, self._spec.retry
         fate = Fate([], [], [], [])
-        retries: dict[int, Retry] = {}
-        for first, last, times in pieces:
+        retries: dict[tuple[int, int], Retry] = {}
+        is_excused = 0
+        if self.breaker is not None:
+            pieces = list(pieces)
+            is_excused = int(self._is_excused(pieces, failure.now_ms))
+        for first, last, times, excused in self._counted(pieces):
             attempt = contents.histories.attempt(failure, times)
-            if is_final or is_exhausted(policy, times):
+            if is_final or (not is_excused and is_exhausted(policy, times - excused)):
                 if self._spec.dead_letter == "store":
                     contents.histories.add(first, last, attempt)
                 self._end([(first, last, times)], REJECTED if is_final else EXHAUSTED, failure.now_ms, fate)
                 continue
             if policy.kind != "off" or failure.error or failure.retry_after_ms:
-                retry = retries.get(times)
+                excused += is_excused
+                retry = retries.get((times, excused))
                 if retry is None:
-                    retry = retries[times] = Retry(self._due_ms(failure, times), attempt, [])
+                    due_ms = self._due_ms(failure, max(1, times - excused))
+                    retry = retries[times, excused] = Retry(due_ms, attempt, [], excused)
                 contents.histories.add(first, last, attempt)
+                contents.histories.excuse(first, last, excused)
                 retry.ranges.append((first, last))
                 if retry.due_ms > failure.now_ms:
                     contents.waiting.put(first, last, times, retry.due_ms)
@@ -84,6 +97,20 @@ class Failures:
             fate.requeued.append((first, last))
         fate.retries.extend(retries.values())
         return fate._replace(requeued=merged(sorted(fate.requeued)), gone=merged(sorted(fate.gone)))
+
+    def _is_excused(self, pieces: list[Piece], now_ms: int) -> bool:
+        assert self.breaker is not None
+        return bool(pieces) and self.breaker.failed([(first, last) for first, last, _ in pieces], now_ms)
+
+    def _counted(self, pieces: Iterable[Piece]) -> Iterable[tuple[int, int, int, int]]:
+        """Pieces with how many of their attempts do not count; only a breaker ever excuses any."""
+        if self.breaker is None:
+            return ((first, last, times, 0) for first, last, times in pieces)
+        return (
+            (low, high, times, excused)
+            for first, last, times in pieces
+            for low, high, excused in self._contents.histories.excused(first, last)
+        )
 
     def _due_ms(self, failure: Failure, times: int) -> int:
         if failure.how == "consumer_gone":

@@ -39,10 +39,11 @@ class Failure(NamedTuple):
 class Histories:
     """Failed attempts by offset."""
 
-    __slots__ = ("_ranges", "_texts")
+    __slots__ = ("_excused", "_ranges", "_texts")
 
     def __init__(self) -> None:
         self._ranges: RangeMap[History] = RangeMap()
+        self._excused: RangeMap[int] = RangeMap()
         self._texts: dict[str, str] = {}
 
     def __bool__(self) -> bool:
@@ -68,9 +69,38 @@ class Histories:
             cut.append((low, last, ()))
         return cut
 
+    def excuse(self, first: int, last: int, excused: int) -> None:
+        """So many of the attempts of these, whose failures were added, say nothing about them."""
+        if excused:
+            self._excused.put(first, last, excused)
+
+    def excused(self, first: int, last: int) -> list[tuple[int, int, int]]:
+        """The whole range, cut where the number of excused attempts differs."""
+        cut: list[tuple[int, int, int]] = []
+        low = first
+        for start, end, excused in self._excused.pieces(first, last) if self._excused else []:
+            if low < start:
+                cut.append((low, start - 1, 0))
+            cut.append((start, end, excused))
+            low = end + 1
+        if low <= last:
+            cut.append((low, last, 0))
+        return cut
+
+    def told(self, first: int, last: int) -> list[tuple[int, int, History, int]]:
+        """Histories with the number of excused attempts in them, cut where either differs; empty ones left out."""
+        return [
+            (start, end, history, excused)
+            for low, high, history in (self.pieces(first, last) if self else [])
+            if history
+            for start, end, excused in self.excused(low, high)
+        ]
+
     def forget(self, first: int, last: int) -> None:
         """These messages are gone."""
         self._ranges.take(first, last)
+        if self._excused:
+            self._excused.take(first, last)
 
     def attempt(self, failure: Failure, attempt: int) -> Attempt:
         """The failure of one attempt, cut to size, its texts shared with others that say the same."""

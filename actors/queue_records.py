@@ -20,9 +20,11 @@
                 └───────────────────┴──────────┴─────────────┴─────────────┘
                 live: MessagePack [first, last, times_delivered, …] of what lives; the rest is settled
     8 RETRY     ┌──────────────────────────────────────────────────────────┐
-                │ MessagePack [due_ms, [Attempt, …], [first, last, …]]     │
+                │ MessagePack [due_ms, [Attempt, …], [first, last, …],     │
+                │   excused]                                               │
                 └──────────────────────────────────────────────────────────┘
-                due_ms 0: in their place at once; the attempts are those that failed
+                due_ms 0: in their place at once; the attempts are those that failed; excused, left out when 0: how
+                many of all that failed do not count to the limit of attempts
     9 LEAVING   ┌──────────────────────────────────────────────────────────┐
                 │ MessagePack [move stream, first sequence, first, last,   │
                 │   Death]                                                 │
@@ -108,11 +110,12 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 
 @final
 class RetryRecord(msgspec.Struct, frozen=True, array_like=True):
-    """Ranges that are in their place at `due_ms`, and the attempts of them that failed."""
+    """Ranges that are in their place at `due_ms`, and the attempts of them that failed; `excused` of all such."""
 
     due_ms: int
     attempts: tuple[Attempt, ...]
     ranges: list[int]
+    excused: int = 0
 
 
 @final
@@ -193,9 +196,12 @@ def decode_mark(payload: Bytes) -> Mark:
     return mark
 
 
-def encode_retry(due_ms: int, attempts: tuple[Attempt, ...], ranges: Iterable[tuple[int, int]]) -> bytes:
+def encode_retry(
+    due_ms: int, attempts: tuple[Attempt, ...], ranges: Iterable[tuple[int, int]], excused: int = 0
+) -> bytes:
     """A RETRY record."""
-    return _encode(RetryRecord(due_ms, attempts, [offset for pair in merged(sorted(ranges)) for offset in pair]))
+    flat = [offset for pair in merged(sorted(ranges)) for offset in pair]
+    return _encode((due_ms, attempts, flat, excused) if excused else (due_ms, attempts, flat))
 
 
 def encode_leaving(record: LeavingRecord) -> bytes:

@@ -144,6 +144,7 @@ class QueueReplay:
             for low, high, times in back:
                 for attempt in record.attempts:
                     contents.histories.add(low, high, attempt)
+                contents.histories.excuse(low, high, record.excused)
                 if record.due_ms:
                     contents.waiting.put(low, high, times, record.due_ms)
                 else:
@@ -221,15 +222,16 @@ def restated(contents: QueueContents, first: int, last: int) -> list[tuple[Kind,
         (low, high, due_ms) for low, high, (_, due_ms) in contents.waiting.ranges.pieces(first, last)
     ]
     for low, high, due_ms in waiting:
-        for start, end, history in contents.histories.pieces(low, high):
-            records.append((Kind.RETRY, encode_retry(due_ms, history, [(start, end)])))
-    for low, high, history in contents.histories.pieces(first, last) if contents.histories else []:
-        if history:
-            still = [(low, high)]
-            for start, end, _ in waiting:
-                still = [piece for one in still for piece in _without(one, start, end)]
-            if still:
-                records.append((Kind.RETRY, encode_retry(0, history, still)))
+        told = contents.histories.told(low, high)
+        for start, end, history, excused in told:
+            records.append((Kind.RETRY, encode_retry(due_ms, history, [(start, end)], excused)))
+        silent = _without((low, high), [(start, end) for start, end, _, _ in told])
+        if silent:
+            records.append((Kind.RETRY, encode_retry(due_ms, (), silent)))
+    for low, high, history, excused in contents.histories.told(first, last):
+        still = _without((low, high), [(start, end) for start, end, _ in waiting])
+        if still:
+            records.append((Kind.RETRY, encode_retry(0, history, still, excused)))
     seen: set[int] = set()
     for _, _, first_seq in contents.leaving.pieces(first, last):
         intent = contents.outbox.get(first_seq)
@@ -243,10 +245,19 @@ def restated(contents: QueueContents, first: int, last: int) -> list[tuple[Kind,
     return records
 
 
-def _without(piece: tuple[int, int], first: int, last: int) -> list[tuple[int, int]]:
-    low, high = piece
-    left = [(low, min(high, first - 1)), (max(low, last + 1), high)]
-    return [(start, end) for start, end in left if start <= end]
+def _without(piece: tuple[int, int], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of a range when these, lowest first, are taken out of it."""
+    left: list[tuple[int, int]] = []
+    low, last = piece
+    for start, end in ranges:
+        if start > low:
+            left.append((low, min(last, start - 1)))
+        low = max(low, end + 1)
+        if low > last:
+            break
+    if low <= last:
+        left.append((low, last))
+    return left
 
 
 def _batch(raw: memoryview, position: int) -> Batch:

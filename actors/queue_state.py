@@ -2,13 +2,13 @@
 
 A deterministic core. Facts come in as calls, `now_ms` with them; effects go out as returned values, and a
 refused call changes nothing. It promises that every message is in exactly one place (ready, held by one
-consumer, or gone), that first deliveries leave in the order of their offsets, that a requeued message
-returns to its place, and that no cost is per message: all are per batch, per slice or per range. It must not
-know of clocks, sockets or files.
+consumer, or gone), that first deliveries leave in the order of their offsets (within each priority, where there
+are any), that a requeued message returns to its place, and that no cost is per message: all are per batch, per
+slice or per range. It must not know of clocks, sockets or files.
 
-What becomes of deliveries that fail is decided in `queue_failures.py`, bounds of time and room in `queue_bounds.py`;
-what the journal must keep is asked of `queue_storage.py`.
-Priorities have their place: a second `ready` beside the first.
+Who gets what is decided in `queue_dispatch.py`, what becomes of deliveries that fail in `queue_failures.py`, bounds of
+time and room in `queue_bounds.py`; what the journal must keep is asked of `queue_storage.py`. Priorities are a matter
+of what `ready` is: `queue_ready.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from posthouse.actors.offsets import merged
 from posthouse.actors.queue_bounds import Bounds
 from posthouse.actors.queue_consumers import AUTO_ACK_ROUND_MAX, GETTER, Consumer, Consumers
 from posthouse.actors.queue_contents import Leave, QueueContents
+from posthouse.actors.queue_dispatch import DISPATCH_BYTES_MAX, Dispatch
 from posthouse.actors.queue_effects import Delivery, Settlement, StoreOutcome, StoreResult, pairs_of
 from posthouse.actors.queue_failures import Failures, Fate
 from posthouse.actors.queue_history import Failure
@@ -34,7 +35,6 @@ from posthouse.transport.batch import slice_batch
 from posthouse.transport.errors import InvalidArgument, NoResponders, ResourceLocked, UnknownQueue
 from posthouse.transport.messages import Batch, ConsumerInfo, Outcome, QueueInfo, QueueSpec
 
-DISPATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 _RESENT: Final = StoreResult(StoreOutcome.RESENT)
 _LATE: Final = StoreResult(StoreOutcome.LATE)
 _DUPLICATE: Final = StoreResult(StoreOutcome.DUPLICATE)
@@ -47,18 +47,20 @@ class QueueState:
     """
 
     __slots__ = (
-        "_backlog", "_bounds", "_consumers", "_contents", "_is_closing", "_ready", "_spec", "failures", "outbox",
-        "replay", "storage",
+        "_backlog", "_bounds", "_consumers", "_contents", "_dispatch", "_is_closing", "_ready", "_spec", "breaker",
+        "failures", "outbox", "replay", "storage",
     )  # fmt: skip
 
     def __init__(self, spec: QueueSpec) -> None:
         self._spec = spec
-        self._contents = QueueContents()
+        self._contents = QueueContents(spec.priority)
         self._backlog = self._contents.backlog
         self._ready = self._contents.ready
         self._consumers = Consumers(spec.name, spec.single_active_consumer)
         self.failures = Failures(spec, self._contents)
+        self.breaker = self.failures.breaker
         self._bounds = Bounds(spec, self._contents, self._consumers, self.failures)
+        self._dispatch = Dispatch(self._contents, self._consumers, self._bounds, self.breaker)
         self._is_closing = False
         self.outbox = self._contents.outbox
         self.replay = QueueReplay(self._contents)
@@ -174,40 +176,15 @@ class QueueState:
 
     @property
     def can_dispatch(self) -> bool:
-        """Would `dispatch` return anything now? It would after a round that an auto-ack bound cut short."""
-        return bool(self._ready.count and self._consumers.line and not self._is_closing)
+        """Would `dispatch` return anything now? It would after a round that a bound cut short."""
+        return self._dispatch.is_possible and not self._is_closing
 
     def dispatch(self, now_ms: int = 0, bytes_max: int = DISPATCH_BYTES_MAX) -> list[Delivery]:
-        """Share what is ready among the consumers with credit; their turns go on from call to call.
+        """Share what is ready among the consumers with credit, in turns, about `bytes_max` of bodies at once.
 
-        In each round a turn is one slice of at most an equal share of what is ready, within one stored
-        batch, at one attempt. It ends when about `bytes_max` of bodies are on their way, since all of them
-        are in memory at once; `can_dispatch` then says that there is more.
+        While the breaker is not closed it is one message at most.
         """
-        deliveries: list[Delivery] = []
-        spent: list[Consumer] = []
-        ready, line = self._ready, self._consumers.line
-        if self._is_closing:
-            return deliveries
-        while ready.count and line and bytes_max > 0:
-            share = -(-ready.count // len(line))
-            for _ in range(len(line)):
-                consumer = line.popleft()
-                credit = consumer.credit
-                delivery = self._deliver(consumer, share if share < credit else credit, consumer.auto_ack)
-                deliveries.append(delivery)
-                bytes_max -= delivery.entry.body_bytes * delivery.count // delivery.entry.count
-                if consumer.credit:
-                    line.append(consumer)
-                else:
-                    consumer.in_line = False
-                    if consumer.auto_ack:
-                        spent.append(consumer)
-                if not ready.count or bytes_max <= 0:
-                    break
-        self._consumers.refill(spent)
-        self._bounds.delivered(deliveries, now_ms)
-        return deliveries
+        return [] if self._is_closing else self._dispatch.share(now_ms, bytes_max)
 
     def drop_late(self, now_ms: int) -> list[tuple[int, int]]:
         """Take out the ready calls whose deadline has passed; nobody waits for them. Returns their ranges."""
@@ -223,15 +200,13 @@ class QueueState:
         return merged(sorted(dropped))
 
     def get_one(self, session: int, client_id: int, auto_ack: bool, now_ms: int = 0) -> Delivery | None:
-        """Give a session the lowest ready message, as its consumer 0. Raises UnknownQueue, ResourceLocked."""
+        """Give a session the next ready message, as its consumer 0. Raises UnknownQueue, ResourceLocked."""
         self._refuse_when_closing()
         self._refuse_stranger(client_id)
         getter = self._consumers.getter(session, client_id)
-        delivery = self._deliver(getter, 1, auto_ack) if self._ready.count else None
+        delivery = self._dispatch.give(getter, auto_ack, now_ms)
         if not getter.unacked:
             self._consumers.leave(session, GETTER)
-        if delivery is not None:
-            self._bounds.delivered([delivery], now_ms)
         return delivery
 
     def settle(
@@ -275,6 +250,8 @@ class QueueState:
         gone = self._contents.gone if self._contents.histories else self._backlog.settle
         for first, last in settled:
             gone(first, last)
+        if self.breaker is not None:
+            self.breaker.succeeded(settled)
         return Settlement(settled, asked - count)
 
     # ---- time, and the way out ----
@@ -312,7 +289,7 @@ class QueueState:
     # ---- looking and cleaning ----
 
     def peek(self, count: int) -> list[Slice]:
-        """The lowest `count` messages, ready or unacked. Of what is ready, the attempt is the one to come."""
+        """The first `count` messages, ready or unacked. Of what is ready, the attempt is the one to come."""
         return queue_view.first_messages(self._contents, self._consumers, count)
 
     def purge(self) -> list[tuple[int, int]]:
@@ -323,6 +300,11 @@ class QueueState:
         for first, last in purged:
             self._contents.gone(first, last)
         return purged
+
+    @property
+    def is_in_use(self) -> bool:
+        """Has it a consumer, does anybody hold a message of it, or is one on its way to the dead letters?"""
+        return bool(self._contents.leaving or any(True for _ in self._consumers.holders()))
 
     def prepare_delete(self, if_unused: bool, if_empty: bool) -> int:
         """Refuse work from now on. Returns how many messages there are. Raises PreconditionFailed."""
@@ -337,7 +319,7 @@ class QueueState:
 
     def info(self) -> QueueInfo:
         """The counts. `state` and `journal_bytes` are the shell's to fill in."""
-        return queue_view.queue_info(self._spec, self._contents, self._consumers)
+        return queue_view.queue_info(self._spec, self._contents, self._consumers, self.breaker)
 
     def consumer_keys(self) -> list[tuple[int, int]]:
         """Session and number of every consumer, oldest first."""
@@ -349,27 +331,6 @@ class QueueState:
 
     # ---- inside ----
 
-    def _deliver(self, consumer: Consumer, limit: int, auto_ack: bool) -> Delivery:
-        """Give a consumer the lowest ready messages: one slice of a batch, at one attempt."""
-        ready, counters = self._ready, self._contents.counters
-        entry = self._backlog.find(ready.first)
-        room = entry.last_offset + 1 - ready.first
-        piece = ready.pop_first(limit if limit < room else room)
-        assert piece is not None
-        first, last, times = piece
-        count = last - first + 1
-        counters.delivered += count
-        if times:
-            counters.redelivered += count
-        consumer.credit -= count
-        if auto_ack:
-            counters.acked += count
-            self._backlog.settle(first, last)
-        else:
-            consumer.unacked.put(first, last, times + 1)
-        start = first - entry.first_offset
-        return Delivery(consumer.session, consumer.consumer, first, count, times + 1, entry, start, auto_ack)
-
     def _put_back(self, pieces: Iterable[tuple[int, int, int]]) -> list[tuple[int, int]]:
         """Nobody handled these: they are ready again, in their place."""
         self._contents.came_back()
@@ -377,6 +338,8 @@ class QueueState:
         for first, last, times in pieces:
             self._ready.put(first, last, times)
             put_back.append((first, last))
+        if self.breaker is not None:
+            self.breaker.returned(put_back)
         return merged(sorted(put_back))
 
     def _fail(self, pieces: Iterable[tuple[int, int, int]], failure: Failure, *, is_final: bool) -> Fate:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable
+from itertools import chain
 
+from posthouse.actors.breaker import Breaker
 from posthouse.actors.queue_backlog import Backlog
 from posthouse.actors.queue_consumers import Consumers
 from posthouse.actors.queue_contents import QueueContents
+from posthouse.actors.queue_ready import PriorityReady
 from posthouse.actors.stored_batch import Slice, StoredBatch
 from posthouse.transport.errors import PreconditionFailed
 from posthouse.transport.messages import ConsumerInfo, QueueInfo, QueueSpec
 
 
-def queue_info(spec: QueueSpec, contents: QueueContents, consumers: Consumers) -> QueueInfo:
+def queue_info(
+    spec: QueueSpec, contents: QueueContents, consumers: Consumers, breaker: Breaker | None = None
+) -> QueueInfo:
     """The counts. `state` and `journal_bytes` are the shell's to fill in."""
     backlog, counters = contents.backlog, contents.counters
     return QueueInfo(
@@ -41,6 +46,9 @@ def queue_info(spec: QueueSpec, contents: QueueContents, consumers: Consumers) -
         expired=counters.expired,
         dropped=counters.dropped,
         late_calls=counters.late_calls,
+        ready_by_priority=contents.ready.counts if isinstance(contents.ready, PriorityReady) else (),
+        breaker="" if breaker is None else breaker.state,
+        breaker_opened=0 if breaker is None else breaker.opened,
     )
 
 
@@ -61,7 +69,10 @@ def consumer_infos(queue: str, consumers: Consumers) -> list[ConsumerInfo]:
 
 
 def first_messages(contents: QueueContents, consumers: Consumers, count: int) -> list[Slice]:
-    """The lowest `count` messages, wherever they are. Of what nobody holds, the attempt is the one to come."""
+    """The lowest `count` messages, wherever they are. Of what nobody holds, the attempt is the one to come.
+
+    With priorities the lowest do not leave first: what is ready comes in the order in which it leaves, then the rest.
+    """
     pieces: list[tuple[int, int, int]] = []
     left = count
     ready = ((first, last, times + 1) for first, last, times in contents.ready)
@@ -71,7 +82,12 @@ def first_messages(contents: QueueContents, consumers: Consumers, count: int) ->
         for intent in sorted(contents.outbox.intents(), key=lambda intent: intent.item.first)
     )
     unacked = (holder.unacked for holder in consumers.holders())
-    for first, end, attempt in heapq.merge(ready, waiting, leaving, *unacked):
+    shown: Iterable[tuple[int, int, int]]
+    if isinstance(contents.ready, PriorityReady):
+        shown = chain(ready, heapq.merge(waiting, leaving, *unacked))
+    else:
+        shown = heapq.merge(ready, waiting, leaving, *unacked)
+    for first, end, attempt in shown:
         if left <= 0:
             break
         last = min(end, first + left - 1)

@@ -16,6 +16,7 @@ import msgspec
 
 from posthouse.actors.actor import Context
 from posthouse.actors.registry_deleting import Deletions
+from posthouse.actors.registry_directory import Announcements
 from posthouse.actors.registry_queries import Queries
 from posthouse.actors.registry_state import Directory, Operation, Operations, Whereabouts
 from posthouse.actors.topology import Topology
@@ -30,10 +31,6 @@ from posthouse.transport.errors import (
 )
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
-    ActorDown as ActorDownMessage,
-)  # fmt: skip
-from posthouse.transport.messages import (
-    ActorUp,
     Bind,
     DeclareExchange,
     DeclareQueue,
@@ -50,6 +47,7 @@ from posthouse.transport.messages import (
     Unbind,
     WatchTopology,
 )
+from posthouse.transport.messages_use import QueueUsed
 from posthouse.transport.names import DEAD_LETTER, DELAY, actor_of_exchange, actor_of_queue
 
 KIND_CHANGE: Final = 1
@@ -75,6 +73,7 @@ class RegistryActor:
         self._boot = boot
         self.topology = Topology()
         self.directory = Directory()
+        self._announcements = Announcements(context, self.directory)
         self._operations = Operations(self.directory)
         self._queries = Queries(context, self)
         self._exchanges: dict[Link, str] = {}
@@ -85,7 +84,6 @@ class RegistryActor:
         self._census = 0
         self._last_request = 0
         self._serial = 0
-        self._is_announced = False
 
     # ---- life ----
 
@@ -103,8 +101,7 @@ class RegistryActor:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()
         for actor in STANDING_ACTORS:
-            self._context.tell_supervisor(control.Watch(actor))
-            self.directory.where(actor)
+            self._announcements.watch(actor)
         for exchange in self.topology.exchanges.values():
             self._start_exchange(exchange)
         for spec in self.topology.queues.values():
@@ -130,8 +127,7 @@ class RegistryActor:
         actor = actor_of_exchange(spec.name)
         order = self.order(control.StartChild, "exchanges", "exchange", actor, messages.encode(spec))
         self._starting[order] = actor
-        self._context.tell_supervisor(control.Watch(actor))
-        self.directory.where(actor)
+        self._announcements.watch(actor)
 
     def _start_queue(self, spec: QueueSpec) -> None:
         actor = actor_of_queue(spec.name)
@@ -153,22 +149,19 @@ class RegistryActor:
             case DeclareExchange(request, spec):
                 self._declare_exchange(link, request, spec)
             case DeclareQueue(request, spec):
-                self._declare_queue(link, request, spec)
+                self.declare_queue(link, request, spec)
             case Bind(request, binding):
                 self.commit(Operation(link, request, None), self.topology.bind(binding, client=link.client_id))
             case Unbind() | DeleteExchange() | DeleteQueue():
                 self.remove(link, message)
             case Locate(request, actor):
-                self.directory.watch(actor, link)
-                self._tell(link, actor, self.directory.actors.get(actor, Whereabouts(state="unknown")))
+                self._announcements.locate(link, actor)
             case WatchTopology():
                 self._exchanges[link] = link.client_name
                 self._push(link, self.topology.snapshot())
                 self._deletions.begin_again(link.client_name)
-            case QueueUnused(name, serial):
-                queue = self.topology.queues.get(name)
-                if queue is not None and queue.serial == serial and queue.auto_delete:
-                    self._deletions.queue(None, DeleteQueue(0, name, if_unused=True))
+            case QueueUnused(name, serial, is_idle):
+                self._deletions.unused(name, serial, is_idle)
             case Reply(request) | Failed(request) if link.is_opener or link in self._exchanges:
                 if not self._deletions.answered(request, message):
                     self._queries.answered(request, message)
@@ -224,11 +217,7 @@ class RegistryActor:
         actors = {actor_of_exchange(name) for name in self.topology.exchanges}
         for operation in self._operations.take_finished(actors):
             self._answer(operation)
-        if not self._is_announced and all(
-            where.state in ("up", "quarantined") for where in self.directory.actors.values()
-        ):
-            self._is_announced = True
-            self._context.tell_supervisor(control.Announce("ready"))
+        self._announcements.say_when_ready()
         journal = self._context.journal
         if journal.segment_is_full:
             journal.commit()
@@ -253,21 +242,23 @@ class RegistryActor:
             self._serial += 1
             self._start_exchange(spec)
 
-    def _declare_queue(self, link: Link, request: int, spec: QueueSpec) -> None:
+    def declare_queue(self, link: Link, request: int, spec: QueueSpec) -> None:
         is_named_here = spec.name == ""
         # The same request asked again, because an answer was lost, must not make a second queue.
         name = f"posthouse.queue-{link.client_id:x}-{request}" if is_named_here else spec.name
         changes: dict[str, Any] = {"serial": self._serial + 1, "name": name, "owner": 0}
         if spec.exclusive:
             changes.update(durable=False, owner=link.client_id)
-        if self._deletions.is_stopping(spec.name):
-            raise ActorDown(f"queue {spec.name!r} is being deleted; try again")
+        if not self._deletions.may_be_declared(link, request, spec):
+            return
         spec = msgspec.structs.replace(spec, **changes)
         change = self.topology.declare_queue(spec, named_by_broker=is_named_here)
         self.commit(Operation(link, request, spec.name, actor=actor_of_queue(spec.name)), change)
         if change is not None:
             self._serial += 1
             self._start_queue(spec)
+        elif spec.expires_ms is not None:
+            self._context.send(self._queue_links[spec.name], QueueUsed())
 
     def commit(self, operation: Operation, change: TopologyChange | None) -> None:
         """Journal a change, apply it, tell the exchanges; the answer comes when they have it."""
@@ -331,22 +322,9 @@ class RegistryActor:
     # ---- directory ----
 
     def _moved(self, actor: str, where: Whereabouts) -> None:
-        if actor not in self.directory.actors:
-            return
-        self.directory.actors[actor] = where
-        if where.state == "quarantined":
+        if self._announcements.moved(actor, where) and where.state == "quarantined":
             self._deletions.begin_again(actor)
-        for link in self.directory.watchers.get(actor, ()):
-            self._tell(link, actor, where)
 
     def gone(self, actor: str) -> None:
-        """The actor's exchange or queue was deleted: whoever asked for it is told that it is unknown now."""
-        self.directory.actors.pop(actor, None)
-        for link in self.directory.watchers.get(actor, ()):
-            self._tell(link, actor, Whereabouts(state="unknown", reason="deleted"))
-
-    def _tell(self, link: Link, actor: str, where: Whereabouts) -> None:
-        if where.is_up:
-            self._context.send(link, ActorUp(actor, where.generation, where.endpoint))
-        else:
-            self._context.send(link, ActorDownMessage(actor, where.generation, where.state, where.reason))
+        """The actor's exchange or queue was deleted."""
+        self._announcements.gone(actor)

@@ -6,7 +6,7 @@ A part of the registry actor's shell. Whatever dies on the way, a deletion is be
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, final
+from typing import Any, NamedTuple, Protocol, final
 
 import msgspec
 
@@ -31,6 +31,14 @@ from posthouse.transport.messages_hold import PrepareDeleteExchange
 from posthouse.transport.names import actor_of_exchange, actor_of_queue
 
 Deletion = DeleteQueue | DeleteExchange
+
+
+class Asked(NamedTuple):
+    """An actor was asked to make ready to go; no link: by the broker itself. `if_idle`: if still nobody uses it."""
+
+    message: Deletion
+    link: Link | None
+    if_idle: bool
 
 
 class Registry(Protocol):
@@ -60,6 +68,9 @@ class Registry(Protocol):
     def gone(self, actor: str) -> None:
         """Whoever asked for this actor is told that it is unknown now."""
 
+    def declare_queue(self, link: Link, request: int, spec: QueueSpec) -> None:
+        """A client's request, from the beginning."""
+
 
 @final
 class Deletions:
@@ -71,17 +82,50 @@ class Deletions:
         self._context = context
         self._registry = registry
         self._remove_journal = remove_journal
-        self._asked: dict[int, tuple[Deletion, Link | None]] = {}
+        self._asked: dict[int, Asked] = {}
+        self._waiting: list[tuple[Link, int, QueueSpec]] = []
         self._stopping: dict[int, tuple[Operation | None, QueueSpec | ExchangeSpec]] = {}
         self._last_request = 0
 
-    def is_stopping(self, queue: str) -> bool:
-        """A queue of this name is being stopped, its journal yet to be removed."""
-        return any(isinstance(spec, QueueSpec) and spec.name == queue for _, spec in self._stopping.values())
+    def may_be_declared(self, link: Link, request: int, spec: QueueSpec) -> bool:
+        """False: a queue of this name is being stopped, or asked whether it is still idle, and the request waits.
+
+        It is made anew, or found in use, when that is over: nobody is told of a queue that is on its way out.
+        """
+        is_stopping = any(isinstance(gone, QueueSpec) and gone.name == spec.name for _, gone in self._stopping.values())
+        if is_stopping or self._is_asked_if_idle(spec.name):
+            self._waiting.append((link, request, spec))
+            return False
+        return True
+
+    def _is_asked_if_idle(self, queue: str) -> bool:
+        return any(asked.if_idle and asked.message.name == queue for asked in self._asked.values())
+
+    def _declare_waiting(self) -> None:
+        """A queue has gone, or stays: whoever declared it meanwhile is served now."""
+        waiting, self._waiting = self._waiting, []
+        for link, request, spec in waiting:
+            try:
+                self._registry.declare_queue(link, request, spec)
+            except (Refused, Unavailable) as error:
+                self._context.refuse(link, request, error)
 
     # ---- asking ----
 
-    def queue(self, link: Link | None, message: DeleteQueue) -> None:
+    def unused(self, name: str, serial: int, is_idle: bool) -> None:
+        """A queue says that its last consumer left; `is_idle`: that nobody used it for as long as it was told."""
+        registry = self._registry
+        queue = registry.topology.queues.get(name)
+        if queue is None or queue.serial != serial:
+            return
+        wanted = queue.auto_delete
+        if is_idle:
+            is_up = registry.directory.where(actor_of_queue(name)).is_up
+            wanted = queue.expires_ms is not None and is_up and not self._is_asked_if_idle(name)
+        if wanted:
+            self.queue(None, DeleteQueue(0, name, if_unused=True), if_idle=is_idle)
+
+    def queue(self, link: Link | None, message: DeleteQueue, *, if_idle: bool = False) -> None:
         """Delete a queue; no link: by the broker itself. Raises UnknownQueue, ResourceLocked, ActorDown."""
         registry = self._registry
         spec = registry.topology.queues.get(message.name)
@@ -91,8 +135,8 @@ class Deletions:
             raise ResourceLocked(f"queue {message.name!r} is exclusive to the client that declared it")
         where = registry.directory.where(actor_of_queue(message.name))
         if where.is_up:
-            number = self._ask(message, link)
-            prepare = PrepareDelete(number, message.if_unused, message.if_empty)
+            number = self._ask(message, link, if_idle)
+            prepare = PrepareDelete(number, message.if_unused, message.if_empty, if_idle)
             self._context.send(registry.queue_link(message.name), prepare)
         elif message.if_empty:
             raise ActorDown(f"queue {message.name!r} is {where.state}, so nobody knows whether it is empty")
@@ -113,30 +157,34 @@ class Deletions:
         if linked is not None:  # Else it is starting, and is asked when it comes for the topology.
             self._context.send(linked, PrepareDeleteExchange(number))
 
-    def _ask(self, message: Deletion, link: Link | None) -> int:
+    def _ask(self, message: Deletion, link: Link | None, if_idle: bool = False) -> int:
         self._last_request += 1
-        self._asked[self._last_request] = (message, link)
+        self._asked[self._last_request] = Asked(message, link, if_idle)
         return self._last_request
 
     def begin_again(self, actor: str) -> None:
         """The actor is gone, or died before it answered, or is back: what waits to delete it is begun again."""
-        waiting = [number for number, (message, _) in self._asked.items() if _actor_of(message) == actor]
-        for message, link in [self._asked.pop(number) for number in waiting]:
+        waiting = [number for number, asked in self._asked.items() if _actor_of(asked.message) == actor]
+        for message, link, if_idle in [self._asked.pop(number) for number in waiting]:
             try:
                 if link is not None:
                     self._registry.remove(link, message)
-                elif isinstance(message, DeleteQueue) and message.name in self._registry.topology.queues:
+                elif (
+                    isinstance(message, DeleteQueue) and message.name in self._registry.topology.queues and not if_idle
+                ):
                     self.queue(None, message)
             except (Refused, Unavailable) as error:
                 assert link is not None, "the broker itself never asks what can be refused"
                 self._context.refuse(link, message.request, error)
+        if waiting:
+            self._declare_waiting()
 
     def answered(self, request: int, answer: Reply | Failed) -> bool:
         """An actor has answered; False if the question was not whether it may be deleted."""
         asked = self._asked.pop(request, None)
         if asked is None:
             return False
-        message, link = asked
+        message, link, _ = asked
         if isinstance(answer, Failed):
             if link is not None:
                 self._context.send(link, Failed(message.request, answer.code, answer.text))
@@ -145,6 +193,7 @@ class Deletions:
         else:
             assert link is not None, "only clients delete exchanges by name"
             self._delete_exchange(link, message)
+        self._declare_waiting()
         return True
 
     # ---- doing ----
@@ -185,6 +234,7 @@ class Deletions:
         operation, spec = self._stopping.pop(order, (None, None))
         if spec is not None:
             self._remove_journal(spec)
+            self._declare_waiting()
         return operation
 
 

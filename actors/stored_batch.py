@@ -27,7 +27,8 @@ class StoredBatch(msgspec.Struct, eq=False, gc=False):
     decoded form, kept for what may be sliced: of a single message it would be several times the bytes, and decoding
     those again costs a quarter of a microsecond. `position` is the journal's, None when the batch is in no journal.
     `live` of its messages are not settled; `live_bytes` is their share of `body_bytes`, exact when all bodies have the
-    same length. `deadline_ms` is there when its messages are calls.
+    same length. `deadline_ms` is there when its messages are calls. `priority` is what its publisher asked for, whether
+    the queue has priorities or not.
     """
 
     first_offset: int
@@ -41,6 +42,7 @@ class StoredBatch(msgspec.Struct, eq=False, gc=False):
     live_bytes: int
     position: int | None = None
     deadline_ms: int | None = None
+    priority: int = 0
 
     @property
     def footprint(self) -> int:
@@ -56,6 +58,7 @@ def stored(first_offset: int, batch: Batch, raw: Bytes) -> StoredBatch:
     entry = StoredBatch(first_offset, last_offset, count, kept, raw, len(raw), body_bytes, count, body_bytes)
     if batch.options is not None:
         entry.deadline_ms = batch.options.deadline_ms
+        entry.priority = batch.options.priority
     return entry
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from benchmarks import (
     calls,
     dead,
+    delay,
     fanout,
     footprint,
     journal_replay,
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "fanout": fanout.run,
     "calls": calls.run,
     "footprint": footprint.run,
+    "delay": delay.run,
     "dead": dead.run,
     "restarts": restarts.run,
     "replay": journal_replay.run,

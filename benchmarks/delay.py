@@ -1,6 +1,6 @@
 """The delay scheduler: how fast it takes in, what a million waiting messages cost, how late it is.
 
-`python -m benchmarks.delay [--quick]`. Messages of 100 bytes, synced before their receipt. *Taking in*: random times
+Messages of 100 bytes, synced before their receipt. *Taking in*: random times
 over an hour, from one publisher process; then the scheduler's resident memory, and kill -9 to ready with all of them.
 *Lateness*: from the moment a message is due to the moment its consumer has it, over so many seconds at a steady
 rate, with clocks of one machine. A message that comes before its time fails the run.
@@ -8,7 +8,6 @@ rate, with clocks of one machine. A message that comes before its time fails the
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -20,10 +19,9 @@ from typing import Any, Final
 import msgspec
 
 import posthouse
-from benchmarks import machine
-from benchmarks.broker import Bench, data_parent, running_broker
+from benchmarks.broker import Bench, running_broker
 from benchmarks.measured import percentile
-from benchmarks.report import Report, Result, mebibytes, milliseconds, per_second
+from benchmarks.report import Result, mebibytes, milliseconds, per_second
 from posthouse.demo_kills import wait_for_next_life
 from posthouse.transport.names import DELAY
 
@@ -128,7 +126,7 @@ def _consume(data: str, count: int) -> dict[str, Any]:
 
 
 def _start(role: str, bench: Bench, *arguments: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "benchmarks.delay", "--role", role, bench.data, *arguments]
+    command = [sys.executable, "-m", "benchmarks.delay", role, bench.data, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
@@ -144,26 +142,15 @@ def _in_process(role: str, bench: Bench, *arguments: str) -> dict[str, Any]:
     return _result(_start(role, bench, *arguments))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.delay", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of everything")
-    parser.add_argument("--role", nargs="+", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.role:
-        role, data, *rest = given.role
-        numbers = [float(text) for text in rest]
-        if role == "publish":
-            found = _publish(data, int(numbers[0]), numbers[1], numbers[2] if len(numbers) > 2 else 0.0)
-        else:
-            found = _consume(data, int(numbers[0]))
-        print(msgspec.json.encode(found).decode())
-        return 0
-    report = Report(machine.describe(data_parent()), is_quick=given.quick)
-    began = time.monotonic()
-    result = run(given.quick)
-    report.add("delay", result, time.monotonic() - began)
-    return 1 if result.problems else 0
+def main(role: str, data: str, *rest: str) -> None:
+    """One load program, in a process of its own."""
+    numbers = [float(text) for text in rest]
+    if role == "publish":
+        found = _publish(data, int(numbers[0]), numbers[1], numbers[2] if len(numbers) > 2 else 0.0)
+    else:
+        found = _consume(data, int(numbers[0]))
+    print(msgspec.json.encode(found).decode())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*sys.argv[1:])

@@ -12,6 +12,7 @@ line.
 """
 
 from posthouse import aio, errors
+from posthouse.breaker import Breaker
 from posthouse.call_server import CallServer
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
@@ -26,6 +27,7 @@ from posthouse.retry import Retry
 __version__ = "0.1.0"
 
 __all__ = [
+    "Breaker",
     "Broker",
     "CallServer",
     "Consumer",

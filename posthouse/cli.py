@@ -137,7 +137,7 @@ app.add_typer(
     delayed,
     name="delayed",
     rich_help_panel=_MESSAGES,
-    help="Messages that wait: list, cancel, reschedule, fire. Schedules that recur: repeat, recurring, stop.",
+    help="Messages that wait: list, cancel, reschedule, fire. Schedules that recur: repeat, recurring, stop, pause.",
 )
 
 app.add_typer(held, name="held", rich_help_panel=_MESSAGES, help="What exchanges hold for queues to come.")
@@ -145,7 +145,7 @@ app.add_typer(
     dlq,
     name="dlq",
     rich_help_panel=_MESSAGES,
-    help="What could not be handled: list, show, redrive, purge.",
+    help="What could not be handled: list, show, redrive, undo, purge.",
 )
 
 app.add_typer(declare, name="declare", rich_help_panel=_TOPOLOGY, help="Make an exchange or a queue.")

@@ -98,6 +98,8 @@ def queue_properties(queue: QueueInfo) -> str:
         yes(queue.exclusive, "exclusive"),
         yes(queue.auto_delete, "auto-delete"),
         yes(queue.single_active_consumer, "single-active"),
+        yes(bool(queue.ready_by_priority), "priorities"),
+        yes(queue.breaker in ("open", "probing"), "paused by breaker"),
     )
 
 

@@ -83,6 +83,9 @@ def publish(
     delay: Delay = None,
     at: At = None,
     schedule_key: ScheduleKey = None,
+    priority: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=9, help="0 (default) to 9, for queues with priorities.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
 ) -> None:
     """Publish a message and wait until the broker has it safe.
@@ -105,6 +108,7 @@ def publish(
         delay_s=delay,
         deliver_at=at,
         schedule_key=schedule_key,
+        priority=priority,
     )
     if lines and (body is not None or count != 1):
         raise typer.BadParameter(

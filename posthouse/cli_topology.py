@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
+from posthouse.breaker import Breaker
 from posthouse.cli_connection import with_broker
 from posthouse.cli_output import count, name_of, printable, say
-from posthouse.cli_values import HEADER_HELP, parse_duration_s, parse_headers, parse_retry
+from posthouse.cli_values import HEADER_HELP, parse_breaker, parse_duration_s, parse_headers, parse_retry
 from posthouse.client import Broker
 
 
@@ -82,6 +83,14 @@ MatchMode = Annotated[
 ]
 Transient = Annotated[bool, typer.Option("--transient", help="Gone when the broker restarts, messages too.")]
 AutoDelete = Annotated[bool, typer.Option("--auto-delete", help="Deleted when its last user leaves.")]
+RetryPolicy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="POLICY",
+        help="off, or parts as in attempts=5,first=1s,factor=2,max=10m,kind=exponential,jitter=yes (the default).",
+        show_default=False,
+    ),
+]
 
 
 @with_broker
@@ -144,14 +153,7 @@ def declare_queue(
     single_active_consumer: Annotated[
         bool, typer.Option("--single-active-consumer", help="Only the oldest consumer gets messages.")
     ] = False,
-    retry: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POLICY",
-            help="off, or parts as in attempts=5,first=1s,factor=2,max=10m,kind=exponential,jitter=yes (the default).",
-            show_default=False,
-        ),
-    ] = None,
+    retry: RetryPolicy = None,
     dead_letter: Annotated[
         DeadLetterPolicy | None,
         typer.Option(metavar="POLICY", help="store (default) or off: what dies is gone.", show_default=False),
@@ -176,6 +178,17 @@ def declare_queue(
         Overflow | None,
         typer.Option(metavar="POLICY", help="drop-head (default), reject-publish or dead-letter.", show_default=False),
     ] = None,
+    priority: Annotated[bool, typer.Option("--priority", help="Heed priorities 0 to 9; higher leaves first.")] = False,
+    expires: Annotated[
+        float | None, typer.Option(metavar="S", parser=parse_duration_s, help="Delete it when unused for: 30m, 1d.")
+    ] = None,
+    breaker: Annotated[
+        bool, typer.Option("--breaker", help="Pause when nearly everything fails, and try again with one message.")
+    ] = False,
+    breaker_policy: Annotated[
+        str | None,
+        typer.Option(metavar="POLICY", help="Parts as in window=20,share=0.8,probe=5s,max=1m; implies --breaker."),
+    ] = None,
 ) -> None:
     """Declare a queue, or check that it is there as described.
 
@@ -191,6 +204,9 @@ def declare_queue(
         "max_length": max_length,
         "max_bytes": max_bytes,
         "overflow": None if overflow is None else overflow.value,
+        "priority": priority or None,
+        "expires_s": expires,
+        "breaker": parse_breaker(breaker_policy) if breaker_policy is not None else Breaker() if breaker else None,
     }
     policies = {policy: value for policy, value in given.items() if value is not None}
     info = broker.declare_queue(

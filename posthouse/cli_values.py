@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import typer
 
+from posthouse.breaker import Breaker
 from posthouse.retry import Retry
 from posthouse.transport.errors import InvalidArgument
 
@@ -82,6 +83,28 @@ def parse_retry(text: str) -> Retry:
         return Retry(**given)
     except InvalidArgument as error:
         raise typer.BadParameter(str(error), param_hint="--retry") from None
+
+
+def parse_breaker(text: str) -> Breaker:
+    """An outage breaker of parts as in "window=20,share=0.8,probe=5s,max=1m"."""
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().partition("=")
+        if name == "window" and value.isdecimal():
+            given["window"] = int(value)
+        elif name == "share" and re.fullmatch(r"\d*\.?\d+", value):
+            given["failure_share"] = float(value)
+        elif name in ("probe", "max") and value:
+            given["probe_after_s" if name == "probe" else "max_probe_after_s"] = parse_duration_s(value)
+        else:
+            raise typer.BadParameter(
+                f"{part.strip()!r} is no part of a breaker; write parts as in window=20,share=0.8,probe=5s,max=1m",
+                param_hint="--breaker-policy",
+            )
+    try:
+        return Breaker(**given)
+    except InvalidArgument as error:
+        raise typer.BadParameter(str(error), param_hint="--breaker-policy") from None
 
 
 def parse_duration_s(text: str | float) -> float:

@@ -114,7 +114,8 @@ class Broker:
 
         Policies: retry (a `Retry`; five attempts by default), dead_letter ("store", "off"), dead_letter_exchange and
         dead_letter_routing_key, ttl_s, ack_timeout_s, max_length, max_bytes, overflow ("drop-head", "reject-publish",
-        "dead-letter").
+        "dead-letter"), priority (True: heed priorities 0 to 9), expires_s (deleted when unused for so long), breaker (a
+        `Breaker`; none by default).
         Raises PreconditionFailed naming what differs, ResourceLocked for somebody else's exclusive queue.
         """
         made = self._ask(
@@ -209,9 +210,9 @@ class Broker:
     ) -> PublishReceipt:
         """Publish one message and wait until every queue it reached has it. Exchange "" routes by queue name.
 
-        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id;
-        delay_s (seconds) or deliver_at (a datetime with a zone) to publish it later, schedule_key to name it meanwhile:
-        another one of the same key takes its place.
+        Keywords: durability ("sync", "os", "memory"), content_type, reply_to, message_id, correlation_id, dedup_id,
+        ttl_s, priority (0 to 9, for queues with priorities); delay_s (seconds) or deliver_at (a datetime with a zone)
+        to publish it later, schedule_key to name it meanwhile: another one of the same key takes its place.
         Raises Unroutable, UnknownExchange, InvalidArgument; OutcomeUnknown when the deadline passes.
         """
         data = check_body(body, self._session.limits)

@@ -11,6 +11,7 @@ from typing import Any, final
 import structlog
 
 from posthouse.supervisor import exit_codes
+from posthouse.supervisor.control_messages import Alarm
 from posthouse.supervisor.effects import Event, EventKind
 
 _QUIET = {EventKind.STARTED, EventKind.READY, EventKind.STOPPED, EventKind.ALL_UP, EventKind.STOPPING}
@@ -55,9 +56,10 @@ class Log:
         else:
             self._logger.warning(str(event.kind), **fields)
 
-    def alarm(self, actor: str, text: str) -> None:
-        """An actor cannot do its part until the operator has acted."""
-        self._logger.error("alarm", actor=actor, reason=text)
+    def alarm(self, actor_id: str, alarm: Alarm) -> None:
+        """An actor has something to tell an operator, or takes it back."""
+        write = self._logger.info if alarm.is_over else self._logger.warning
+        write(alarm.event, actor=actor_id, **alarm.fields)
 
     def error(self, text: str) -> None:
         """Something the operator has to act on."""

@@ -14,7 +14,7 @@ from posthouse.queue_policies import check_lifetime_ms
 from posthouse.stream import Key, Stream
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument, OutcomeUnknown, PublishError
-from posthouse.transport.limits import DEDUP_ID_BYTES_MAX, Limits
+from posthouse.transport.limits import DEDUP_ID_BYTES_MAX, PRIORITIES, Limits
 from posthouse.transport.messages import NIL, Durability, Options
 from posthouse.transport.names import check_headers, check_name, check_routing_key
 from posthouse.wire_pump import Pump
@@ -27,7 +27,6 @@ WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 
 _DELAY_NAMES: Final = ("delay_s", "deliver_at", "schedule_key")
 _OPTION_NAMES: Final = ("durability", "content_type", "reply_to", "dedup_id", "ttl_s", "priority", *_DELAY_NAMES)
-_NOT_YET: Final = ("priority",)
 _PROPERTY_NAMES: Final = ("message_id", "correlation_id")
 
 
@@ -55,10 +54,7 @@ def make_key(routing_key: str, headers: dict[str, Any] | None, options: dict[str
 def make_options(given: dict[str, Any]) -> Options | None:
     """Keyword arguments of `publish` as options; None when nothing was asked."""
     for name in given:
-        if name in _NOT_YET:
-            if given[name] is not None:
-                raise InvalidArgument(f"{name} is not in this version of posthouse")
-        elif name not in _OPTION_NAMES and name not in _PROPERTY_NAMES:
+        if name not in _OPTION_NAMES and name not in _PROPERTY_NAMES:
             raise InvalidArgument(f"publish has no argument {name!r}")
     level = given.get("durability", "sync")
     if not isinstance(level, str) or level not in DURABILITIES:
@@ -72,6 +68,7 @@ def make_options(given: dict[str, Any]) -> Options | None:
         content_type=texts["content_type"],
         reply_to=texts["reply_to"],
         ttl_ms=None if given.get("ttl_s") is None else check_lifetime_ms("ttl_s", given["ttl_s"]),
+        priority=0 if given.get("priority") is None else check_count("priority", given["priority"], 0, PRIORITIES - 1),
         dedup_id=texts["dedup_id"],
         deliver_at_ms=0 if given.get("delay_s") is not None or given.get("deliver_at") is not None else None,
         schedule_key=given.get("schedule_key"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from posthouse.arguments import check_count, check_seconds
+from posthouse.breaker import Breaker
 from posthouse.retry import Retry
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.names import check_name, check_routing_key
@@ -17,23 +18,27 @@ HOLD_BOUNDS: Final = {
     "hold_max_length": ("hold_max_length", 100_000_000),
     "hold_max_bytes": ("hold_max_bytes", 1 << 40),
 }
-_NOT_YET: Final = {"priority": False}
-"""Policies of later versions with their defaults, which are accepted; anything else is refused, never ignored."""
 
 
 def queue_policies(given: dict[str, Any]) -> dict[str, Any]:
     """Fields of a `QueueSpec`. Raises InvalidArgument."""
     policies = dict(given)
-    for name, default in _NOT_YET.items():
-        if policies.pop(name, default) not in (None, default):
-            raise InvalidArgument(f"{name} is not in this version of posthouse")
     fields: dict[str, Any] = {}
     retry = policies.pop("retry", None)
     if retry is not None:
         if not isinstance(retry, Retry):
             raise InvalidArgument(f"retry is {retry!r}; it is a posthouse.Retry, as in Retry(max_attempts=5)")
         fields["retry"] = retry.spec()
-    for name, field in (("ttl_s", "ttl_ms"), ("ack_timeout_s", "ack_timeout_ms")):
+    priority = policies.pop("priority", False)
+    if not isinstance(priority, bool):
+        raise InvalidArgument(f"priority is {priority!r}; it is True or False: has the queue priorities?")
+    fields["priority"] = priority
+    breaker = policies.pop("breaker", None)
+    if breaker is not None:
+        if not isinstance(breaker, Breaker):
+            raise InvalidArgument(f"breaker is {breaker!r}; it is a posthouse.Breaker, as in Breaker(window=20)")
+        fields["breaker"] = breaker.spec()
+    for name, field in (("ttl_s", "ttl_ms"), ("ack_timeout_s", "ack_timeout_ms"), ("expires_s", "expires_ms")):
         value = policies.pop(name, None)
         if value is not None:
             fields[field] = check_lifetime_ms(name, value)

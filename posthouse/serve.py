@@ -88,7 +88,7 @@ class Broker:
         self._is_announced = False
 
     def run(self) -> int:
-        callbacks = Callbacks(on_up=self._up, on_announce=self._announced, on_event=self._event)
+        callbacks = Callbacks(self._up, self._announced, self._log.alarm, self._event)
         try:
             return Supervisor(self._tree(), self._directory, callbacks).run()
         finally:
@@ -263,9 +263,6 @@ class Broker:
         self._say_ready()
 
     def _announced(self, actor_id: str, text: str) -> None:
-        if actor_id == DEAD_LETTER:
-            self._log.alarm(actor_id, text)
-            return
         self._is_announced = True
         self._say_ready()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from posthouse.supervisor.child_spec import ID_BYTES_MAX, check_child
 from posthouse.supervisor.control_messages import (
+    Alarm,
     Announce,
     DescribeTree,
     Done,
@@ -63,7 +64,7 @@ def handle(tree: Tree, child_id: str, generation: int, message: FromChild, now_m
                 tree.bounce(child)
                 child.touch()
         case _:
-            assert isinstance(message, Announce), "the composition root's, and nothing to the tree"
+            assert isinstance(message, Announce | Alarm), "the composition root's, and nothing to the tree"
     return tree.advance(now_ms)
 
 

@@ -86,6 +86,15 @@ class Announce(msgspec.Struct, tag=True, frozen=True):
 
 
 @final
+class Alarm(msgspec.Struct, tag=True, frozen=True):
+    """Something that an operator should know of, for the log; `is_over`: it was, and is no more."""
+
+    event: str
+    fields: dict[str, str | int]
+    is_over: bool = False
+
+
+@final
 class StopMe(msgspec.Struct, tag=True, frozen=True):
     """The child got a SIGTERM. The supervisor answers `Stop`, unless its turn to stop is yet to come."""
 
@@ -154,7 +163,7 @@ class Stop(msgspec.Struct, tag=True, frozen=True):
     reason: str
 
 
-FromChild = Ready | Watch | Unwatch | StartChild | StopChild | RestartChild | DescribeTree | Announce | StopMe
+FromChild = Ready | Watch | Unwatch | StartChild | StopChild | RestartChild | DescribeTree | Announce | Alarm | StopMe
 FromSupervisor = Up | Down | Done | Tree | Stop
 
 _encoder = msgspec.msgpack.Encoder()

@@ -24,6 +24,7 @@ from posthouse.supervisor import commands, process
 from posthouse.supervisor.beacon import Beacons
 from posthouse.supervisor.child_spec import GroupSpec, Life
 from posthouse.supervisor.control_messages import (
+    Alarm,
     Announce,
     Done,
     FromChild,
@@ -61,6 +62,7 @@ class Callbacks:
 
     on_up: Callable[[str, int, str], None] = lambda child_id, generation, endpoint: None
     on_announce: Callable[[str, str], None] = lambda child_id, text: None
+    on_alarm: Callable[[str, Alarm], None] = lambda child_id, alarm: None
     on_event: Callable[[Event], None] = lambda event: None
 
 
@@ -160,6 +162,8 @@ class Supervisor:
         for message in messages:
             if isinstance(message, Announce):
                 self._callbacks.on_announce(child.id, message.text)
+            elif isinstance(message, Alarm):
+                self._callbacks.on_alarm(child.id, message)
             else:
                 self._carry_out(commands.handle(self._tree, child.id, child.generation, message, _now_ms()))
 

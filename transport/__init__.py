@@ -7,6 +7,7 @@ descriptions the records inside messages: what an exchange, a queue, a binding, 
 messages     the vocabulary: all that actors and clients say to each other, as frozen values
 messages_topology  the vocabulary of exchanges, queues and bindings: what is said to the registry and by it
 messages_delay  the vocabulary of delayed messages
+messages_use   what registry and queues say of whether a queue is used
 messages_dead  the part of it that speaks of dead letters
 messages_recurring  the vocabulary of recurring schedules
 messages_calls  messages of request-reply: who takes replies

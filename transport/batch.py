@@ -19,6 +19,7 @@ from posthouse.transport.limits import (
     DEDUP_ID_BYTES_MAX,
     HEADERS_BYTES_MAX,
     NAME_BYTES_MAX,
+    PRIORITIES,
     Limits,
 )
 from posthouse.transport.messages import NIL, Batch, Durability, Options
@@ -72,6 +73,8 @@ def check_batch(batch: Batch, limits: Limits) -> None:
     key_bytes = len(batch.routing_key.encode())
     if key_bytes > NAME_BYTES_MAX:
         raise InvalidArgument(f"the routing key has {key_bytes} bytes, the limit is {NAME_BYTES_MAX}")
+    if batch.options is not None and not 0 <= batch.options.priority < PRIORITIES:
+        raise InvalidArgument(f"the priority is {batch.options.priority}; it is 0 to {PRIORITIES - 1}")
     if len(memoryview(batch.headers)) > HEADERS_BYTES_MAX:
         raise InvalidArgument(f"the headers are over the limit of {HEADERS_BYTES_MAX} bytes")
 

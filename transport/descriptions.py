@@ -66,11 +66,22 @@ class RetrySpec(_Value, frozen=True):
 
 
 @final
+class BreakerSpec(_Value, frozen=True):
+    """When a queue stops delivering because nearly everything fails, and how long it waits before it tries again."""
+
+    window: int = 20
+    failure_share: float = 0.8
+    probe_after_ms: int = 5_000
+    max_probe_after_ms: int = 60_000
+
+
+@final
 class QueueSpec(_Value, frozen=True):
     """A queue as declared. `owner` is the client an exclusive queue belongs to, `serial` tells re-creations apart.
 
     `dead_letter` is store or off; `overflow` is drop-head, reject-publish or dead-letter. What dies goes to
-    `dead_letter_exchange` where there is one, under `dead_letter_routing_key` or its own.
+    `dead_letter_exchange` where there is one, under `dead_letter_routing_key` or its own. With `expires_ms` the queue
+    goes when nobody has used it for so long.
     """
 
     name: str
@@ -89,6 +100,9 @@ class QueueSpec(_Value, frozen=True):
     overflow: str = "drop-head"
     dead_letter_exchange: str | None = None
     dead_letter_routing_key: str | None = None
+    priority: bool = False
+    expires_ms: int | None = None
+    breaker: BreakerSpec | None = None
 
 
 @final
@@ -144,7 +158,11 @@ class Options(_Value, frozen=True):
 
 @final
 class QueueInfo(_Value, frozen=True):
-    """The state of one queue. Counts are messages, sizes bytes of bodies. `state` is the actor's: up, restarting…"""
+    """The state of one queue. Counts are messages, sizes bytes of bodies. `state` is the actor's: up, restarting…
+
+    `ready_by_priority` counts priorities 0 to 9 and is empty where there are none; `breaker` is closed, open, probing,
+    or "" where there is none, and `breaker_opened` how often it opened in this life of the queue.
+    """
 
     name: str
     state: str = "up"
@@ -169,6 +187,9 @@ class QueueInfo(_Value, frozen=True):
     expired: int = 0
     dropped: int = 0
     late_calls: int = 0
+    ready_by_priority: tuple[int, ...] = ()
+    breaker: str = ""
+    breaker_opened: int = 0
 
 
 @final

@@ -38,6 +38,8 @@ RECURRING_MAX: Final = 10_000
 
 RECURRING_BYTES_MAX: Final = 4 * 1024 * 1024
 """Bodies, headers and names of all schedules together: they are in memory, and at the head of journal segments."""
+PRIORITIES: Final = 10
+"""Messages have a priority from 0 to 9; higher goes first where a queue has priorities."""
 
 
 @final

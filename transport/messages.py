@@ -26,8 +26,11 @@ from posthouse.transport.messages_topology import (
     Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
     DeleteExchange as DeleteExchange, DeleteQueue as DeleteQueue, DescribeTree as DescribeTree, Explain as Explain,
     ListBindings as ListBindings, ListConsumers as ListConsumers, ListExchanges as ListExchanges,
-    ListQueues as ListQueues, Locate as Locate, PrepareDelete as PrepareDelete, QueueUnused as QueueUnused,
-    TopologyChange as TopologyChange, Unbind as Unbind, WatchTopology as WatchTopology, TopologyMessage,
+    ListQueues as ListQueues, Locate as Locate, TopologyChange as TopologyChange,
+    Unbind as Unbind, WatchTopology as WatchTopology, TopologyMessage,
+)  # fmt: skip
+from posthouse.transport.messages_use import (
+    PrepareDelete as PrepareDelete, QueueUnused as QueueUnused, UseMessage,
 )  # fmt: skip
 # isort: on
 
@@ -227,7 +230,10 @@ class ActorDown(_Message, frozen=True, tag=63):
 Message = (
     Batch | Receipt | StoreNote | Consume | Cancel | Deliver | Settle | ConsumerCancelled | Get | Peek | Purge
     | QueueStatus | QueueConsumers | TopologyMessage | Reply | Failed | ActorUp | ActorDown | DelayMessage
-    | DeadLetterMessage | RecurringMessage | CallMessage | HoldMessage
+    | DeadLetterMessage | RecurringMessage | CallMessage | HoldMessage | UseMessage
+    | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
+    | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | UseMessage
+    | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

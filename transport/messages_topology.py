@@ -124,26 +124,6 @@ class Locate(_Message, frozen=True, tag=42):
 
 
 @final
-class QueueUnused(_Message, frozen=True, tag=43):
-    """An auto-delete queue tells the registry that its last consumer left."""
-
-    name: str
-    serial: int
-
-
-@final
-class PrepareDelete(_Message, frozen=True, tag=44):
-    """The registry asks a queue to refuse work from now on. The answer is the number of messages in it."""
-
-    request: int
-    if_unused: bool = False
-    if_empty: bool = False
-
-
-# ---- registry → exchanges ----
-
-
-@final
 class WatchTopology(_Message, frozen=True, tag=50):
     """An exchange asks for the topology: a snapshot now, every change from then on."""
 
@@ -166,6 +146,6 @@ class TopologyChange(_Message, frozen=True, tag=51):
 
 TopologyMessage = (
     DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind | ListExchanges | ListQueues
-    | ListBindings | ListConsumers | Explain | DescribeTree | Locate | QueueUnused | PrepareDelete | WatchTopology
+    | ListBindings | ListConsumers | Explain | DescribeTree | Locate | WatchTopology
     | TopologyChange
 )  # fmt: skip

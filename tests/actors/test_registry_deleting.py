@@ -12,9 +12,11 @@ from posthouse.transport.messages import (
     Message,
     PrepareDelete,
     QueueSpec,
+    QueueUnused,
     Reply,
     TopologyChange,
 )
+from posthouse.transport.messages_use import QueueUsed
 from tests.support.actor_bench import Peer, result_of
 from tests.support.registry_bench import RegistryWorld, raw
 
@@ -82,18 +84,30 @@ def test_the_wishes_travel_to_the_queue_and_its_refusal_travels_back() -> None:
     assert "one" not in world.actor.topology.queues
 
 
-def test_a_queue_that_is_stopping_cannot_be_declared_yet_and_can_be_afterwards() -> None:
+def test_a_queue_that_is_stopping_is_declared_anew_when_it_is_gone() -> None:
     world = _world()
     _delete(world)
     _answer(world, 0)
     (stop,) = world.bench.take_orders()
-    (refused,) = world.bench.deliver(world.client, DeclareQueue(6, ONE))
-    assert isinstance(refused, Failed)
-    assert refused.code == "actor_down"
+    assert world.bench.deliver(world.client, DeclareQueue(6, ONE)) == []
+    assert "one" not in world.actor.topology.queues
     world.carry_out(stop)
-    world.client.take_heard()
-    world.declare(ONE)
+    world.obey()
+    assert [result_of(heard) for heard in world.client.take_heard()] == [0, "one"]
     assert world.actor.topology.queues["one"].serial == 3
+
+
+def test_a_declaration_that_waited_is_refused_if_it_cannot_be() -> None:
+    world = _world()
+    _delete(world)
+    _answer(world, 0)
+    (stop,) = world.bench.take_orders()
+    world.bench.deliver(world.client, DeclareQueue(6, ONE), DeclareQueue(7, QueueSpec(name="one", durable=False)))
+    world.carry_out(stop)
+    world.obey()
+    heard = world.client.take_heard()
+    (refused,) = [message for message in heard if isinstance(message, Failed)]
+    assert (refused.request, refused.code) == (7, "precondition_failed")
 
 
 def test_two_clients_that_delete_the_same_queue_are_both_answered() -> None:
@@ -193,3 +207,66 @@ def test_a_deletion_that_was_only_asked_for_is_forgotten_with_the_life_that_aske
     world.crash()
     world.obey()
     assert "one" in world.actor.topology.queues
+
+
+IDLE = QueueSpec(name="one", expires_ms=60_000)
+
+
+def _idle() -> RegistryWorld:
+    world = RegistryWorld()
+    world.declare(IDLE)
+    return world
+
+
+def test_a_queue_that_says_it_is_idle_is_asked_back_and_deleted() -> None:
+    world = _idle()
+    speaker = world.bench.client("queue:one", 0)
+    world.bench.deliver(speaker, QueueUnused("one", 1, True), QueueUnused("one", 1, True))
+    asked = _asked(world)
+    assert (asked.if_unused, asked.if_empty, asked.if_idle) == (True, False, True)
+    world.queue("one").say(Reply(asked.request, raw(3)))
+    world.bench.run()
+    world.obey()
+    assert (world.stopped, [spec.name for spec in world.removed]) == (["queue:one"], ["one"])
+
+
+def test_only_a_queue_of_that_serial_that_expires_may_go_because_it_is_idle() -> None:
+    world = RegistryWorld()
+    world.declare(ONE)
+    speaker = world.bench.client("queue:one", 0)
+    world.bench.deliver(speaker, QueueUnused("one", 1, True), QueueUnused("one", 7), QueueUnused("two", 1, True))
+    assert world.queue("one").take_heard() == []
+
+
+def test_a_queue_that_expires_is_told_of_every_declaration() -> None:
+    world = _idle()
+    world.declare(IDLE)
+    assert world.queue("one").take_heard() == [QueueUsed()]
+
+
+def test_whoever_declares_a_queue_that_is_asked_whether_it_is_idle_gets_one_that_stays() -> None:
+    for stays in (True, False):
+        world = _idle()
+        speaker = world.bench.client("queue:one", 0)
+        world.bench.deliver(speaker, QueueUnused("one", 1, True))
+        asked = _asked(world)
+        assert world.bench.deliver(world.client, DeclareQueue(6, IDLE)) == []
+        answer = Failed(asked.request, "precondition_failed", "in use") if stays else Reply(asked.request, raw(0))
+        world.queue("one").say(answer)
+        world.bench.run()
+        world.obey()
+        assert result_of(world.client.hears()) == "one"
+        assert world.actor.topology.queues["one"].serial == (1 if stays else 2)
+
+
+def test_a_queue_that_dies_while_it_is_asked_whether_it_is_idle_is_left_alone() -> None:
+    world = _idle()
+    speaker = world.bench.client("queue:one", 0)
+    world.bench.deliver(speaker, QueueUnused("one", 1, True))
+    _asked(world)
+    world.bench.deliver(world.client, DeclareQueue(6, IDLE))
+    world.bench.down("queue:one", "restarting", "it died")
+    world.bench.actor("queue:one", 2)
+    assert result_of(world.client.hears()) == "one"
+    assert [type(heard) for heard in world.queue("one").take_heard()] == [QueueUsed]
+    assert world.stopped == []

@@ -1,4 +1,7 @@
-"""The queue core beside a naive model, in every order of facts, with crashes and journal trims between."""
+"""The queue core beside a naive model, in every order of facts, with crashes and journal trims between.
+
+Once as most queues are, and once with priorities.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +19,27 @@ from posthouse.actors.queue_state import QueueState
 from posthouse.actors.retry import OFF
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport import messages
-from posthouse.transport.messages import Batch, Outcome, QueueSpec
-from tests.support.queue_model import Holder, QueueModel, contents, spread
+from posthouse.transport.messages import Batch, Options, Outcome, QueueSpec
+from tests.support.queue_model import Holder, QueueModel, Record, contents, offsets_of, rebuilt, spread
 from tests.support.queue_samples import sample_batch, sample_body
 
 SPEC = QueueSpec(name="ewr", retry=OFF, dead_letter="off")
+WITH_PRIORITIES = QueueSpec(name="ewr", retry=OFF, dead_letter="off", priority=True)
+PRIORITIES = st.sampled_from([0, 0, 0, 4, 9])
 SESSIONS = st.integers(1, 2)
 NUMBERS = st.integers(0, 2)
 NAMES = st.tuples(SESSIONS, NUMBERS)
 CLIENT = 9
 
-Record = tuple[int, int, bytes]
-
-
-def rebuilt(records: list[Record]) -> QueueState:
-    """A queue as a restart finds it."""
-    state = QueueState(SPEC)
-    for position, kind, payload in records:
-        state.replay.record(position, kind, payload)
-    return state
-
 
 class QueueMachine(RuleBasedStateMachine):
     """Facts go to both; whatever the core answers is checked against the model, then done to the model."""
 
+    spec = SPEC
+
     def __init__(self) -> None:
         super().__init__()
-        self.state = QueueState(SPEC)
+        self.state = QueueState(self.spec)
         self.model = QueueModel()
         self.prefetch: dict[Holder, int | None] = {}
         self.paused: set[int] = set()
@@ -69,22 +66,24 @@ class QueueMachine(RuleBasedStateMachine):
         for number, prefetch in enumerate(prefetches, start=1):
             self.add_consumer(1, number, prefetch, False)
         for count in counts:
-            self.store(1, count, True)
+            self.store(1, count, True, 0)
         self.dispatch()
 
     # ---- messages come in ----
 
-    @rule(stream=st.integers(1, 2), count=st.integers(1, 5), is_journaled=st.booleans())
-    def store(self, stream: int, count: int, is_journaled: bool) -> None:
-        self.store_from(stream, self.next_seq[stream], count, is_journaled)
+    @rule(stream=st.integers(1, 2), count=st.integers(1, 5), is_journaled=st.booleans(), priority=PRIORITIES)
+    def store(self, stream: int, count: int, is_journaled: bool, priority: int) -> None:
+        self.store_from(stream, self.next_seq[stream], count, is_journaled, priority)
 
-    @rule(stream=st.integers(1, 2), back=st.integers(1, 6), count=st.integers(1, 5))
-    def store_again(self, stream: int, back: int, count: int) -> None:
+    @rule(stream=st.integers(1, 2), back=st.integers(1, 6), count=st.integers(1, 5), priority=PRIORITIES)
+    def store_again(self, stream: int, back: int, count: int, priority: int) -> None:
         """A link sends again, perhaps more than before. What is new gets stored, the rest is not."""
-        self.store_from(stream, max(1, self.next_seq[stream] - back), count, True)
+        self.store_from(stream, max(1, self.next_seq[stream] - back), count, True, priority)
 
-    def store_from(self, stream: int, first_seq: int, count: int, is_journaled: bool) -> None:
-        batch, raw = sample_batch(count, first_seq, stream)
+    def store_from(self, stream: int, first_seq: int, count: int, is_journaled: bool, priority: int) -> None:
+        options = Options(priority=priority) if priority else None
+        batch, raw = sample_batch(count, first_seq, stream, options=options)
+        priority = priority if self.spec.priority else 0
         result = self.state.store(batch, raw, now_ms=0)
         seen = self.model.streams.get(stream, 0)
         last_seq = first_seq + count - 1
@@ -96,7 +95,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert result.entry is not None
         assert result.entry.raw is not None
         fresh = max(first_seq, seen + 1)
-        assert result.first_offset == self.model.store(stream, fresh, last_seq + 1 - fresh, is_journaled)
+        assert result.first_offset == self.model.store(stream, fresh, last_seq + 1 - fresh, is_journaled, priority)
         if is_journaled:
             record = queue_records.encode_store(result.first_offset, result.entry.raw)
             self.state.storage.placed(result.first_offset, self.journal(Kind.STORE, *record))
@@ -134,11 +133,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     # ---- messages go out ----
 
-    @rule(stream=st.integers(1, 2), counts=st.lists(st.integers(1, 5), min_size=1, max_size=4))
-    def store_and_dispatch(self, stream: int, counts: list[int]) -> None:
+    @rule(stream=st.integers(1, 2), batches=st.lists(st.tuples(st.integers(1, 5), PRIORITIES), min_size=1, max_size=4))
+    def store_and_dispatch(self, stream: int, batches: list[tuple[int, int]]) -> None:
         """A round as a busy queue has them."""
-        for count in counts:
-            self.store(stream, count, True)
+        for count, priority in batches:
+            self.store(stream, count, True, priority)
         self.dispatch()
 
     @rule()
@@ -220,7 +219,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model.ready()) > 4)
     def purge(self) -> None:
         purged = self.state.purge()
-        assert spread(purged) == self.model.ready()
+        assert spread(purged) == sorted(self.model.ready())
         self.model.settle(spread(purged))
         self.journal_ranges(Kind.PURGED, purged)
 
@@ -266,7 +265,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def trim_equals_the_whole(self) -> None:
         """Replay of what trims left equals replay of everything ever written, also when it comes twice."""
-        short, whole = rebuilt(self.records), rebuilt(self.everything)
+        short, whole = rebuilt(self.spec, self.records), rebuilt(self.spec, self.everything)
         assert contents(short) == contents(whole)
         lowest = self.state.storage.lowest_position()
         assert short.storage.lowest_position() == whole.storage.lowest_position() == lowest
@@ -281,7 +280,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.records) > 3)
     def crash(self) -> None:
         """The process is gone, and every consumer with it; all that was written is found again."""
-        self.state = rebuilt(self.records)
+        self.state = rebuilt(self.spec, self.records)
         self.model = self.model.after_crash()
         self.settle_numbers()
 
@@ -293,7 +292,7 @@ class QueueMachine(RuleBasedStateMachine):
         gone = {position for position, _, _ in self.everything[kept:]}
         self.records = [record for record in self.records if record[0] not in gone]
         self.everything = self.everything[:kept]
-        self.state = rebuilt(self.records)
+        self.state = rebuilt(self.spec, self.records)
         self.model = self.synced_model if kept == self.synced_to else self.model_from_records()
         self.settle_numbers()
 
@@ -306,7 +305,9 @@ class QueueMachine(RuleBasedStateMachine):
                 batch = messages.decode(raw)
                 assert isinstance(batch, Batch)
                 model.next_offset = first
-                model.store(batch.stream, batch.first_seq, batch.count, True)
+                asked = 0 if batch.options is None else batch.options.priority
+                priority = asked if self.spec.priority else 0
+                model.store(batch.stream, batch.first_seq, batch.count, True, priority)
             elif kind == Kind.MARK:
                 mark = queue_records.decode_mark(payload)
                 model.next_offset = mark.next_offset
@@ -347,6 +348,10 @@ class QueueMachine(RuleBasedStateMachine):
     def the_counts_are_true(self) -> None:
         info = self.state.info()
         assert info.ready == len(self.model.ready())
+        ready = [self.model.messages[offset].priority for offset in self.model.ready()]
+        assert info.ready_by_priority == (tuple(map(ready.count, range(10))) if self.spec.priority else ())
+        shown = [offset for piece in self.state.peek(10_000) for offset in offsets_of(piece)]
+        assert not self.spec.priority or shown[: len(ready)] == self.model.ready()
         assert info.ready + info.unacked == len(self.model.messages)
         assert info.bytes == 8 * len(self.model.messages)
         assert info.consumers == len(self.prefetch)
@@ -381,5 +386,13 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.state.storage.bytes_in_memory == sum(entry.footprint for entry in pieces.values())
 
 
+class PriorityQueueMachine(QueueMachine):
+    """The same facts in a queue that heeds priorities."""
+
+    spec = WITH_PRIORITIES
+
+
 TestQueue = QueueMachine.TestCase
 TestQueue.settings = settings(deadline=None, max_examples=250, stateful_step_count=40)
+TestPriorityQueue = PriorityQueueMachine.TestCase
+TestPriorityQueue.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)

@@ -1,7 +1,8 @@
 """Failing deliveries beside a naive model: retries, deaths, moves, restarts and trims of the journal, in every order.
 
 The model knows of each message where it is: ready, held, waiting until a time, or leaving under a number. What the core
-answers is journaled as the shell does, and a restart reads it back.
+answers is journaled as the shell does, and a restart reads it back. Once without a breaker and once with one: when it
+is open is asked of a breaker of the model's own, what follows for each message is spelled out here.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from posthouse.actors import queue_records
+from posthouse.actors.breaker import Breaker
 from posthouse.actors.queue_failures import Fate
 from posthouse.actors.queue_history import Failure
 from posthouse.actors.queue_records import ExpiresRecord, Kind, LeavingRecord
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.retry import delay_ms
 from posthouse.actors.stored_batch import Bytes
-from posthouse.transport.descriptions import RetrySpec
+from posthouse.transport.descriptions import BreakerSpec, RetrySpec
 from posthouse.transport.messages import Outcome, QueueSpec
 from tests.support.queue_samples import sample_batch
 
 POLICY = RetrySpec(max_attempts=3, first_delay_ms=100, jitter=False)
 SPEC = QueueSpec(name="ewr", retry=POLICY, ttl_ms=5_000)
+BREAKER = BreakerSpec(window=3, failure_share=0.6, probe_after_ms=40, max_probe_after_ms=150)
+WITH_BREAKER = QueueSpec(name="ewr", retry=POLICY, ttl_ms=5_000, breaker=BREAKER)
 STREAM = 77
 
 
@@ -34,6 +38,7 @@ class Known:
 
     place: str = "ready"
     times: int = 0
+    excused: int = 0
     due_ms: int = 0
     expires_ms: int = 0
 
@@ -41,10 +46,13 @@ class Known:
 class FailureMachine(RuleBasedStateMachine):
     """One consumer, one clock, one journal."""
 
+    spec = SPEC
+
     def __init__(self) -> None:
         super().__init__()
         self.now_ms = 0
-        self.state = QueueState(SPEC)
+        self.state = QueueState(self.spec)
+        self.breaker = None if self.spec.breaker is None else Breaker(self.spec.breaker)
         self.state.outbox.stream = STREAM
         self.model: dict[int, Known] = {}
         self.moved: set[int] = set()
@@ -61,7 +69,8 @@ class FailureMachine(RuleBasedStateMachine):
     def carry_out(self, kind: Kind, fate: Fate) -> None:
         assert not fate.gone
         for retry in fate.retries:
-            self.journal(Kind.RETRY, queue_records.encode_retry(retry.due_ms, (retry.attempt,), retry.ranges))
+            told = queue_records.encode_retry(retry.due_ms, (retry.attempt,), retry.ranges, retry.excused)
+            self.journal(Kind.RETRY, told)
         for intent in fate.leaving:
             first, last, death = intent.item
             record = LeavingRecord(STREAM, intent.first_seq, first, last, death)
@@ -84,7 +93,12 @@ class FailureMachine(RuleBasedStateMachine):
 
     @rule()
     def dispatch(self) -> None:
-        for delivery in self.state.dispatch(self.now_ms):
+        deliveries = self.state.dispatch(self.now_ms)
+        if self.breaker is not None and not self.breaker.is_closed:
+            assert len(deliveries) == (self.breaker.may_deliver and self.state.info().ready + len(deliveries) > 0)
+            for delivery in deliveries:
+                self.breaker.probed(delivery.first_offset, self.now_ms)
+        for delivery in deliveries:
             last = delivery.first_offset + delivery.count - 1
             for offset in range(delivery.first_offset, last + 1):
                 known = self.model[offset]
@@ -95,6 +109,17 @@ class FailureMachine(RuleBasedStateMachine):
 
     def held(self) -> list[int]:
         return sorted(offset for offset, known in self.model.items() if known.place == "held")
+
+    def is_excused(self, offsets: list[int]) -> bool:
+        """Their attempts failed: does it count?"""
+        return self.breaker is not None and self.breaker.failed([(offset, offset) for offset in offsets], self.now_ms)
+
+    def failed(self, known: Known, is_excused: bool) -> bool:
+        """One attempt of a message failed. True if it was the last."""
+        if not is_excused:
+            return known.times - known.excused >= POLICY.max_attempts
+        known.excused += 1
+        return False
 
     def returned(self, offset: int, due_ms: int) -> None:
         known = self.model[offset]
@@ -110,18 +135,24 @@ class FailureMachine(RuleBasedStateMachine):
         result = self.state.settle(1, 1, outcome, [first, last], True, failure)
         if outcome is Outcome.ACK:
             self.journal(Kind.SETTLED, queue_records.encode_ranges(result.settled))
+            if self.breaker is not None:
+                self.breaker.succeeded([(offset, offset) for offset in mine])
             for offset in mine:
                 del self.model[offset]
             return
         assert result.fate is not None
+        if self.breaker is not None and outcome is Outcome.RELEASE:
+            self.breaker.returned([(offset, offset) for offset in mine])
+        is_excused = outcome is not Outcome.RELEASE and self.is_excused(mine)
         for offset in mine:
             known = self.model[offset]
             if outcome is Outcome.RELEASE:
                 known.place = "ready"
-            elif outcome is Outcome.REJECT or known.times >= POLICY.max_attempts:
+            elif outcome is Outcome.REJECT or self.failed(known, is_excused):
                 known.place = "leaving"
             else:
-                pause_ms = delay_ms(POLICY, known.times, 0.0) if wish_ms is None else wish_ms
+                counted = max(1, known.times - known.excused)
+                pause_ms = delay_ms(POLICY, counted, 0.0) if wish_ms is None else wish_ms
                 self.returned(offset, self.now_ms + pause_ms)
         self.carry_out(Kind.REJECTED, result.fate)
 
@@ -130,9 +161,10 @@ class FailureMachine(RuleBasedStateMachine):
     def consumer_dies(self) -> None:
         mine = self.held()
         fate = self.state.remove_session(1, Failure(self.now_ms, "consumer_gone"))
+        is_excused = self.is_excused(mine)
         for offset in mine:
             known = self.model[offset]
-            known.place = "leaving" if known.times >= POLICY.max_attempts else "ready"
+            known.place = "leaving" if self.failed(known, is_excused) else "ready"
         self.carry_out(Kind.REJECTED, fate)
         self.state.add_consumer(1, 1, 1, "program", 100)
 
@@ -142,6 +174,8 @@ class FailureMachine(RuleBasedStateMachine):
 
     @rule()
     def look_at_the_clock(self) -> None:
+        if self.breaker is not None:
+            self.breaker.pass_time(self.now_ms)
         for kind, fate in self.state.pass_time(self.now_ms, 0.0):
             self.carry_out(kind, fate)
         for known in self.model.values():
@@ -173,7 +207,8 @@ class FailureMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         """Whoever held something is gone; all else is where it was."""
         before = {intent.first_seq: intent.item for intent in self.state.outbox.intents()}
-        self.state = QueueState(SPEC)
+        self.state = QueueState(self.spec)
+        self.breaker = None if self.spec.breaker is None else Breaker(self.spec.breaker)
         for record in self.records:
             self.state.replay.record(*record)
         self.state.replay.finish()
@@ -183,7 +218,7 @@ class FailureMachine(RuleBasedStateMachine):
             if known.place == "held":
                 known.place = "ready"
         self.state.add_consumer(1, 1, 1, "program", 100)
-        # What had waited long enough waits again, as the journal tells it, until the first look at the clock.
+        # As the first round of a life does: what came back before it waits again until somebody looks at the clock.
         self.look_at_the_clock()
 
     @rule()
@@ -211,6 +246,21 @@ class FailureMachine(RuleBasedStateMachine):
         }
         assert seen == set(self.model)
 
+    @invariant()
+    def excuses_are_remembered(self) -> None:
+        histories = self.state._contents.histories
+        for offset, known in self.model.items():
+            if known.place != "leaving":
+                assert histories.excused(offset, offset) == [(offset, offset, known.excused)]
+
+
+class OutageMachine(FailureMachine):
+    """The same facts in a queue with a breaker."""
+
+    spec = WITH_BREAKER
+
 
 TestFailures = FailureMachine.TestCase
 TestFailures.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+TestOutages = OutageMachine.TestCase
+TestOutages.settings = settings(deadline=None, max_examples=200, stateful_step_count=50)

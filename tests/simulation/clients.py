@@ -47,6 +47,7 @@ class History:
 
     published: dict[bytes, tuple[str, str, dict[str, Any] | None]] = field(default_factory=dict)
     order: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    priority: dict[bytes, int] = field(default_factory=dict)
     confirmed: dict[bytes, Receipt] = field(default_factory=dict)
     refused: dict[bytes, str] = field(default_factory=dict)
     delivered: list[Delivered] = field(default_factory=list)
@@ -67,6 +68,11 @@ class History:
 def name_of(body: bytes, instant: str | None) -> bytes:
     """What the history calls a message: its body, and for one of a schedule its instant too."""
     return body if instant is None else body + b"@" + instant.encode()
+
+
+def name_of_delivered(message: Message) -> bytes:
+    """The same of a message that came."""
+    return name_of(message.body, (message.headers or {}).get("x-scheduled-for"))
 
 
 class SimClient:
@@ -149,7 +155,9 @@ class SimPublisher(SimClient):
         for _ in range(min(self._left, self.random.randint(1, 12))):
             self._left -= 1
             body = f"{self.name}:{self._left}:".encode() + b"x" * self.random.randint(0, 60)
-            number = self._stream.add(body, (key, raw, self.random.choice([None, Options(content_type="t")])))
+            options = self.random.choice([None, Options(content_type="t"), Options(priority=9), Options(priority=4)])
+            number = self._stream.add(body, (key, raw, options))
+            self.history.priority[body] = 0 if options is None else options.priority
             self._bodies[number] = body
             self._stream.waiters[number] = None
             self.history.published[body] = (self.exchange, key, headers)
@@ -205,7 +213,7 @@ class SimConsumer(SimClient):
                 Delivered(
                     self.queue,
                     self.name,
-                    name_of(message.body, (message.headers or {}).get("x-scheduled-for")),
+                    name_of_delivered(message),
                     message.offset,
                     message.attempt,
                     message.routing_key,
@@ -222,7 +230,7 @@ class SimConsumer(SimClient):
             return
         message = self._held.pop(self.random.randrange(len(self._held)))
         whim = 1.0 if self.is_tidy else self.random.random()
-        copy = (message.body, self.queue)
+        copy = (name_of_delivered(message), self.queue)
         if message.epoch != self._subscription.epoch:
             return  # It came in an earlier session, and nothing that is said of it counts.
         if whim < 0.05:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from posthouse.transport.descriptions import RetrySpec
+from posthouse.transport.descriptions import BreakerSpec, RetrySpec
 from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
 from tests.simulation.calls import CallHistory, SimCaller, SimServer
 from tests.simulation.clients import (
@@ -24,7 +24,7 @@ from tests.simulation.verdict import HOLDERS, judge
 from tests.simulation.world import World
 
 KEYS = ["a.b", "a.c", "x.y.z", "a"]
-SINGLY_CONSUMED = ("one", "three", "changing", "circle", "late", "later", "rescued")
+SINGLY_CONSUMED = ("one", "three", "changing", "circle", "ranked", "late", "later", "rescued")
 FAULTS_MS = 3_000
 SETUP_MS_MAX = 10_000
 HEALED_MS_MAX = 60_000
@@ -43,6 +43,7 @@ CHANGING = ("changing", "patient", "brief")
 
 PATIENT = RetrySpec(max_attempts=1_000, first_delay_ms=20, max_delay_ms=100)
 HASTY = RetrySpec(max_attempts=3, first_delay_ms=10, max_delay_ms=20)
+JUMPY = BreakerSpec(window=3, failure_share=0.3, probe_after_ms=50, max_probe_after_ms=400)
 QUEUES = [
     QueueSpec(name="one", retry=PATIENT),
     QueueSpec(name="two", retry=RetrySpec(kind="off")),
@@ -54,6 +55,7 @@ QUEUES = [
     QueueSpec(name="later", retry=PATIENT),
     QueueSpec(name="rescued", retry=PATIENT),
     QueueSpec(name="calls", retry=HASTY),
+    QueueSpec(name="ranked", retry=PATIENT, priority=True, breaker=JUMPY),
 ]
 LATE = [
     BindingSpec(source="patient", destination="late", key="#"),
@@ -63,6 +65,7 @@ LATE = [
 BINDINGS = [
     BindingSpec(source="fan", destination="one"),
     BindingSpec(source="fan", destination="two"),
+    BindingSpec(source="fan", destination="ranked"),
     BindingSpec(source="fan", destination="top", to_exchange=True),
     BindingSpec(source="top", destination="one", key="a.*"),
     BindingSpec(source="top", destination="three", key="#.z"),
@@ -90,7 +93,7 @@ def queues_of(exchange: str, key: str, headers: dict[str, str] | None) -> set[st
     """The plan's routes, by hand."""
     top = {"one"} if key in ("a.b", "a.c") else {"three"} if key == "x.y.z" else set()
     if exchange == "fan":
-        return {"one", "two"} | (top or {"two"})
+        return {"one", "two", "ranked"} | (top or {"two"})
     if exchange == "top":
         return top or {"two"}
     if exchange == "head":

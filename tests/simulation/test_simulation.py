@@ -1,4 +1,4 @@
-"""A few hundred fresh seeds at every run of the tests, and every seed that ever failed."""
+"""Fresh seeds at every run of the tests, and every seed that ever failed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.simulation.run import simulate
 
-FRESH_RUNS = int(os.environ.get("POSTHOUSE_FRESH_SEEDS", "300"))
+FRESH_RUNS = int(os.environ.get("POSTHOUSE_FRESH_SEEDS", "60"))
 SHARES = 12
 """Fresh seeds are split, so that several processes can share the work."""
 

@@ -84,6 +84,10 @@ EXHAUSTING = ("three",)
 """Queues in which a message also dies of its attempts; elsewhere only a reject ends in the dead letters."""
 
 
+RANKED = ("ranked",)
+"""Queues with priorities."""
+
+
 def _twice_in_a_queue(history: History, by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
     """A message has one offset, and one more for each time it died and was sent back: moved exactly once."""
     found = []
@@ -123,9 +127,12 @@ def _dishonest(by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
 
 
 def _out_of_order(history: History, by_copy: dict[tuple[bytes, str], list[Delivered]]) -> list[str]:
-    """With one consumer on a queue, first deliveries of a stream come in the order it was published."""
+    """With one consumer on a queue, first deliveries of a stream come in the order it was published.
+
+    Where a queue heeds priorities, that holds within each of them.
+    """
     found = []
-    firsts: dict[tuple[str, int], list[tuple[int, Delivered]]] = defaultdict(list)
+    firsts: dict[tuple[str, int, int], list[tuple[int, Delivered]]] = defaultdict(list)
     consumers: dict[str, set[str]] = defaultdict(set)
     lowest: dict[tuple[bytes, str], int] = {}
     for delivered in history.delivered:
@@ -135,8 +142,9 @@ def _out_of_order(history: History, by_copy: dict[tuple[bytes, str], list[Delive
             continue
         if delivered.attempt == 1 and delivered.body in history.order and delivered.cuts == 0:
             stream, number = history.order[delivered.body]
-            firsts[delivered.queue, stream].append((number, delivered))
-    for (queue, _), seen in firsts.items():
+            rank = history.priority[delivered.body] if delivered.queue in RANKED else 0
+            firsts[delivered.queue, stream, rank].append((number, delivered))
+    for (queue, _, _), seen in firsts.items():
         if len(consumers[queue]) > 1:
             continue
         for (before, _), (after, delivered) in pairwise(seen):

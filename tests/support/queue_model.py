@@ -10,10 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from posthouse.actors.queue_state import QueueState
+from posthouse.actors.stored_batch import Slice
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
+from posthouse.transport.messages import QueueSpec
 
 Holder = tuple[int, int]
+Record = tuple[int, int, bytes]
+"""Position, kind and payload."""
 
 
 @dataclass
@@ -26,6 +30,7 @@ class ModelMessage:
     is_journaled: bool
     times: int = 0
     holder: Holder | None = None
+    priority: int = 0
 
 
 @dataclass
@@ -36,16 +41,19 @@ class QueueModel:
     streams: dict[int, int] = field(default_factory=dict)
     next_offset: int = 1
 
-    def store(self, stream: int, first_seq: int, count: int, is_journaled: bool) -> int:
+    def store(self, stream: int, first_seq: int, count: int, is_journaled: bool, priority: int = 0) -> int:
         first = self.next_offset
         for index in range(count):
-            self.messages[first + index] = ModelMessage(first, stream, first_seq + index, is_journaled)
+            message = ModelMessage(first, stream, first_seq + index, is_journaled, priority=priority)
+            self.messages[first + index] = message
         self.next_offset += count
         self.streams[stream] = first_seq + count - 1
         return first
 
     def ready(self) -> list[int]:
-        return sorted(offset for offset, message in self.messages.items() if message.holder is None)
+        """In the order in which they are to leave."""
+        ready = [offset for offset, message in self.messages.items() if message.holder is None]
+        return sorted(ready, key=lambda offset: (-self.messages[offset].priority, offset))
 
     def held(self, holder: Holder) -> list[int]:
         return sorted(offset for offset, message in self.messages.items() if message.holder == holder)
@@ -69,6 +77,18 @@ class QueueModel:
             offset: replace(message, holder=None) for offset, message in self.messages.items() if message.is_journaled
         }
         return QueueModel(survivors, dict(self.streams), self.next_offset)
+
+
+def rebuilt(spec: QueueSpec, records: list[Record]) -> QueueState:
+    """A queue as a restart finds it."""
+    state = QueueState(spec)
+    for position, kind, payload in records:
+        state.replay.record(position, kind, payload)
+    return state
+
+
+def offsets_of(piece: Slice) -> range:
+    return range(piece.first_offset, piece.first_offset + piece.stop - piece.start)
 
 
 def spread(ranges: list[tuple[int, int]]) -> list[int]:

@@ -28,9 +28,11 @@ def sample_batch(
     size: int = 8,
     dedup_id: str | None = None,
     deadline_ms: int | None = None,
+    options: Options | None = None,
 ) -> tuple[Batch, bytes]:
     """A batch and its MessagePack."""
-    options = Options(dedup_id=dedup_id, deadline_ms=deadline_ms)
+    if options is None:
+        options = Options(dedup_id=dedup_id, deadline_ms=deadline_ms)
     bodies = b"".join(sample_body(stream, seq, size) for seq in range(first_seq, first_seq + count))
     raw = messages.encode(
         Batch(

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from posthouse.transport import messages
-from posthouse.transport.descriptions import ExchangeInfo, RetrySpec
+from posthouse.transport.descriptions import BreakerSpec, ExchangeInfo, RetrySpec
 from posthouse.transport.messages import (
     NIL,
     ActorDown,
@@ -103,6 +103,7 @@ from posthouse.transport.messages_recurring import (
     Repeat,
     StopRecurring,
 )
+from posthouse.transport.messages_use import QueueUsed
 
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
 QUEUE: Final = QueueSpec(
@@ -114,6 +115,9 @@ QUEUE: Final = QueueSpec(
     ttl_ms=60_000,
     max_length=10,
     overflow="dead-letter",
+    priority=True,
+    expires_ms=60_000,
+    breaker=BreakerSpec(window=50, failure_share=0.5),
 )
 BINDING: Final = BindingSpec(source="orders", destination="billing", key="eu.*", arguments={"x-match": "all"})
 BATCH: Final = Batch(
@@ -213,8 +217,6 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Explain(19, "orders", "eu.berlin", {"kind": "book"}),
     DescribeTree(20),
     Locate(21, "queue:billing"),
-    QueueUnused("billing", 5),
-    PrepareDelete(22, True, True),
     WatchTopology(23),
     TopologyChange(24, True, (EXCHANGE,), (QUEUE,), (BINDING,), ("old",), ("older",), (BINDING,)),
     Reply(25, NIL),
@@ -265,6 +267,9 @@ SAMPLES: Final[tuple[Message, ...]] = (
     ExpireHeld(7),
     HoldStatus(8),
     PrepareDeleteExchange(9),
+    QueueUnused("billing", 5, True),
+    PrepareDelete(22, True, True, True),
+    QueueUsed(),
 )
 
 VALUES: Final = (
@@ -291,7 +296,16 @@ VALUES: Final = (
         next_ms=(1_700_000_100_000, 1_700_000_400_000),
         count=3,
     ),
-    QueueInfo(name="billing", ready=3, unacked=1, bytes=400),
+    QueueInfo(
+        name="billing",
+        ready=3,
+        unacked=1,
+        bytes=400,
+        ready_by_priority=(2, 0, 0, 0, 1, 0, 0, 0, 0, 0),
+        breaker="open",
+        breaker_opened=2,
+    ),
+    BreakerSpec(window=50, failure_share=0.5),
     DeadLetterInfo(
         id=7,
         reason="rejected",

@@ -242,7 +242,7 @@ def test_a_full_store_leaves_messages_where_they_are_and_says_so(start_broker: S
         assert (status.messages, status.messages_max) == (3, 3)
         eventually(lambda: broker.queue_info("other").leaving == 1)
         assert (broker.queue_info("q").leaving, broker.queue_info("q").ready, broker.get("q")) == (2, 0, None)
-        alarm = process.wait_logged("alarm", actor="dead-letter")
+        alarm = process.wait_logged("dead_letters_full", actor="dead-letter")
         assert "3 messages of 3" in alarm["reason"]
         process.kill("queue:q")
         eventually(lambda: broker.queue_info("q").leaving == 2)

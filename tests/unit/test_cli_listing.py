@@ -49,6 +49,16 @@ def test_queues_in_a_pipe(run: CommandLine) -> None:
     )
 
 
+def test_priorities_and_a_pause_are_properties_of_a_queue(run: CommandLine) -> None:
+    run.broker.answers["queues"] = [
+        QueueInfo(name="jfk", ready_by_priority=(0,) * 10, breaker="probing"),
+        QueueInfo(name="lga", breaker="closed"),
+    ]
+    _, jfk, lga = run("queues").out.splitlines()
+    assert jfk.endswith("priorities, paused by breaker")
+    assert lga.endswith("0 B")
+
+
 def test_wide_queues_add_what_happened_so_far(run: CommandLine) -> None:
     header, ewr, _ = run("queues", "--wide").out.splitlines()
     assert header.split()[7:] == [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.breaker import Breaker
 from posthouse.transport.messages import QueueInfo
 from tests.support.command_line import CommandLine
 from tests.support.recording_broker import RecordingBroker
@@ -48,6 +49,9 @@ def test_an_exchange_is_declared_as_described(
             ("--transient", "--auto-delete", "--single-active-consumer"),
             {"durable": False, "auto_delete": True, "single_active_consumer": True},
         ),
+        (("--priority", "--expires", "30m"), {"priority": True, "expires_s": 1_800.0}),
+        (("--breaker",), {"breaker": Breaker()}),
+        (("--breaker-policy", "window=5,probe=2s"), {"breaker": Breaker(window=5, probe_after_s=2.0)}),
     ],
 )
 def test_a_queue_is_declared_as_described(run: CommandLine, options: tuple[str, ...], expected: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import typer
 
-from posthouse.cli_values import parse_duration_s, parse_headers
+from posthouse.breaker import Breaker
+from posthouse.cli_values import parse_breaker, parse_duration_s, parse_headers
 
 
 def test_no_headers_are_none_so_that_none_are_sent() -> None:
@@ -71,3 +72,23 @@ def test_a_duration_is_seconds_or_has_a_unit(text: str | float, seconds: float) 
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_duration_s(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "breaker"),
+    [
+        ("window=5", Breaker(window=5)),
+        ("share=.5, probe=200ms", Breaker(failure_share=0.5, probe_after_s=0.2)),
+        ("window=20,share=1,probe=5s,max=2m", Breaker(failure_share=1.0, max_probe_after_s=120.0)),
+    ],
+)
+def test_a_breaker_is_written_in_parts(text: str, breaker: Breaker) -> None:
+    assert parse_breaker(text) == breaker
+
+
+@pytest.mark.parametrize(
+    "text", ["", "window", "window=-1", "window=0", "share=2", "share=", "probe=soon", "colour=red"]
+)
+def test_what_is_no_breaker_is_refused_as_wrong_usage(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_breaker(text)

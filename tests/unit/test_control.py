@@ -13,6 +13,7 @@ from posthouse.supervisor import control_messages as messages
 from posthouse.supervisor.control import ControlChannel, SupervisorEnd
 from posthouse.supervisor.control_messages import (
     MESSAGE_BYTES_MAX,
+    Alarm,
     Announce,
     NodeInfo,
     Ready,
@@ -57,6 +58,7 @@ def hang_up(supervisor: SupervisorEnd) -> None:
         messages.RestartChild(3, "q"),
         messages.DescribeTree(4),
         Announce("text"),
+        Alarm("breaker_opened", {"queue": "q", "opened": 2}, True),
         StopMe(),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from posthouse.log import Log
+from posthouse.supervisor.control_messages import Alarm
 from posthouse.supervisor.effects import Event, EventKind
 
 
@@ -86,8 +87,8 @@ def test_people_read_text(style: str, is_terminal: bool, monkeypatch: pytest.Mon
     assert "queue:q" in text
 
 
-def test_an_alarm_is_an_error_that_names_its_actor(capsys: pytest.CaptureFixture[str]) -> None:
-    Log.make("json").alarm("dead-letter", "the store is full")
+@pytest.mark.parametrize(("is_over", "level"), [(False, "warning"), (True, "info")])
+def test_an_alarm_is_a_line_with_its_fields(is_over: bool, level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Log.make("json").alarm("queue:q", Alarm("breaker_opened", {"queue": "q", "opened": 2}, is_over))
     line = line_of(capsys)
-    assert (line["level"], line["event"], line["actor"]) == ("error", "alarm", "dead-letter")
-    assert line["reason"] == "the store is full"
+    assert (line["event"], line["level"], line["actor"], line["opened"]) == ("breaker_opened", level, "queue:q", 2)

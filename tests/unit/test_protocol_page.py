@@ -13,6 +13,7 @@ import pytest
 from posthouse.transport import errors, limits, links, wire
 from posthouse.transport.descriptions import (
     BindingSpec,
+    BreakerSpec,
     ConsumerInfo,
     ExchangeInfo,
     ExchangeSpec,
@@ -43,9 +44,9 @@ ROWS: Final = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")
 ]
 VALUES: Final = (
-    Options, ExchangeSpec, QueueSpec, RetrySpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt, Death, DeadLetterFilter,
-    DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo, RecurringInfo, ReplyCounts,
-    HeldInfo, HoldInfo, ExchangeInfo,
+    Options, ExchangeSpec, QueueSpec, RetrySpec, BreakerSpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt,
+    Death, DeadLetterFilter, DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo,
+    RecurringInfo, ReplyCounts, HeldInfo, HoldInfo, ExchangeInfo,
 )  # fmt: skip
 
 

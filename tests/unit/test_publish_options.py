@@ -45,10 +45,18 @@ def test_options_are_what_was_asked() -> None:
         "reply_to": "answers",
         "dedup_id": "order 1",
         "ttl_s": 1.5,
+        "priority": 9,
     }
     assert make_options(asked) == Options(
-        durability=Durability.OS, content_type="text/plain", reply_to="answers", dedup_id="order 1", ttl_ms=1_500
+        durability=Durability.OS,
+        content_type="text/plain",
+        reply_to="answers",
+        dedup_id="order 1",
+        ttl_ms=1_500,
+        priority=9,
     )
+    assert make_options({"priority": 0}) is None
+    assert make_options({"priority": None}) is None
     assert make_options({"durability": "memory"}) == Options(durability=Durability.MEMORY)
 
 
@@ -61,7 +69,11 @@ def test_options_are_what_was_asked() -> None:
         {"ttl_s": 0},
         {"ttl_s": float("nan")},
         {"ttl_s": -1},
-        {"priority": 3},
+        {"priority": -1},
+        {"priority": 10},
+        {"priority": True},
+        {"priority": 3.0},
+        {"priority": "high"},
         {"dedup_id": ""},
         {"dedup_id": "é" * 128},
         {"content_type": 7},

@@ -86,6 +86,12 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     )
 
 
+def test_a_retry_of_attempts_that_do_not_count_has_one_field_more() -> None:
+    golden = bytes.fromhex((GOLDEN.parent / "queue_record_excused.txt").read_text())
+    assert records.encode_retry(0, (ATTEMPT,), [(301, 302)], 3) == golden
+    assert records.decode_retry(golden) == RetryRecord(0, (ATTEMPT,), [301, 302], 3)
+
+
 def test_the_batch_is_not_copied() -> None:
     raw = memoryview(b"raw batch")
     assert records.encode_store(1, raw)[1] is raw

@@ -7,6 +7,7 @@ import pytest
 from posthouse.supervisor import commands
 from posthouse.supervisor.child_spec import Restart, Strategy
 from posthouse.supervisor.control_messages import (
+    Alarm,
     Announce,
     DescribeTree,
     Done,
@@ -298,8 +299,9 @@ def test_a_life_that_is_over_is_not_heard(world: World) -> None:
     assert commands.handle(world.tree, "nobody", 1, DescribeTree(1), 0) == []
 
 
-def test_an_announcement_is_nothing_to_the_tree(world: World) -> None:
-    world.command("boss", Announce("listening"))
+@pytest.mark.parametrize("word", [Announce("listening"), Alarm("breaker_opened", {})])
+def test_an_announcement_or_an_alarm_is_nothing_to_the_tree(world: World, word: Announce | Alarm) -> None:
+    world.command("boss", word)
     assert world.told == []
 
 
