@@ -25,7 +25,8 @@ from posthouse.demo_topology import declare, declare_feed, left
 STALL_S: Final = 45.0
 """So long without a new confirm or receipt, and what is missing counts as lost."""
 QUIET_S: Final = 2.0
-"""So long without anything once all that may be published is: of a handful of flights none may concern what was killed."""
+"""So long without anything, once all that may be published is: then nothing shows that what was killed lives again,
+as with a handful of flights."""
 SETTLE_S: Final = 15.0
 TURN_S: Final = 0.05
 CALL_TIMEOUT_S: Final = 30.0

@@ -192,5 +192,15 @@ def test_dead_letters_of_another_cause_than_expected_are_named_and_end_with_exit
     assert list(place.iterdir()) == []
 
 
+def test_a_handful_of_flights_is_enough(place: Path) -> None:
+    process = start(place, "import sys; from posthouse.demo import run; sys.exit(run(flights=10))")
+
+    said, _ = process.communicate(timeout=DEADLINE_S)
+
+    assert process.returncode == 0, said
+    assert "kill -9 the whole broker" in said
+    assert list(place.iterdir()) == []
+
+
 def test_more_flights_than_the_file_has_are_refused() -> None:
     assert demo.run(flights=27_005) == 2
