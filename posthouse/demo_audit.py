@@ -7,8 +7,10 @@ One entry, little endian:
 
     0        4         8          12     16            24
     +--------+---------+----------+------+-------------+
-    | number | attempt | checksum | zero | received at |    three u32, four bytes, f64: monotonic seconds
+    | number | attempt | checksum | late | received at |    three u32, i32: microseconds, f64: monotonic seconds
     +--------+---------+----------+------+-------------+
+
+`late` is how long after its time a delayed message was received, below 0 when that was before; 0 where none was set.
 """
 
 from __future__ import annotations
@@ -18,21 +20,29 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Final, final
 
-_ENTRY: Final = struct.Struct("<III4xd")
+_ENTRY: Final = struct.Struct("<IIIid")
 ENTRY_BYTES: Final = _ENTRY.size
 
 
-def pack_entry(number: int, attempt: int, checksum: int, received_at: float) -> bytes:
+_LATE_US_MAX: Final = (1 << 31) - 1
+
+
+def pack_entry(number: int, attempt: int, checksum: int, received_at: float, late_us: int = 0) -> bytes:
     """One message received."""
-    return _ENTRY.pack(number, attempt, checksum, received_at)
+    late_us = max(-_LATE_US_MAX, min(late_us, _LATE_US_MAX))
+    return _ENTRY.pack(number, attempt, checksum, late_us, received_at)
 
 
 @final
 class Ledger:
-    """What one queue handed out. `expected` maps the numbers it has to get to their bodies' checksums."""
+    """What one queue handed out. `expected` maps the numbers it has to get to their bodies' checksums.
 
-    def __init__(self, expected: Mapping[int, int]) -> None:
+    `is_ordered`: it has to hand them out in the order in which they were published.
+    """
+
+    def __init__(self, expected: Mapping[int, int], *, is_ordered: bool = True) -> None:
         self.expected = expected
+        self.is_ordered = is_ordered
         self.entries = 0
         self.unflagged_duplicates = 0
         """Presented as new more than once. Files of several consumers are read in any order, so that no other
@@ -43,6 +53,10 @@ class Ledger:
         """A message that this queue must not get."""
         self.out_of_order = 0
         """First deliveries to one consumer that came after a later message of the same publisher."""
+        self.early = 0
+        """Received before its time."""
+        self.lateness: list[tuple[float, float]] = []
+        """When each message was due, in monotonic seconds, and how late it came first, in seconds."""
         self._received: set[int] = set()
         self._presented_as_new: set[int] = set()
         self._expected_entries = 0
@@ -58,12 +72,19 @@ class Ledger:
         """
         taken = len(data) - len(data) % ENTRY_BYTES
         times = self._times.setdefault(consumer, [])
-        for number, attempt, checksum, received_at in _ENTRY.iter_unpack(memoryview(data)[:taken]):
+        for number, attempt, checksum, late_us, received_at in _ENTRY.iter_unpack(memoryview(data)[:taken]):
+            if late_us:
+                self._time(number, late_us / 1e6, received_at)
             self._enter(consumer, number, attempt, checksum)
             times.append(received_at)
             if attempt > 1:
                 self._redelivered_at.append(received_at)
         return taken
+
+    def _time(self, number: int, late_s: float, received_at: float) -> None:
+        self.early += late_s < 0
+        if number not in self._received:
+            self.lateness.append((received_at - late_s, late_s))
 
     def _enter(self, consumer: str, number: int, attempt: int, checksum: int) -> None:
         self.entries += 1
@@ -79,7 +100,7 @@ class Ledger:
         if number in self._presented_as_new:
             self.unflagged_duplicates += 1
         self._presented_as_new.add(number)
-        if number < self._last_first.get(consumer, 0):
+        if self.is_ordered and number < self._last_first.get(consumer, 0):
             self.out_of_order += 1
         self._last_first[consumer] = number
 
@@ -103,8 +124,8 @@ class Ledger:
 
     @property
     def is_good(self) -> bool:
-        """Nothing lost, nothing again without a mark, nothing damaged or astray, all in order."""
-        faults = self.unflagged_duplicates + self.damaged + self.unexpected + self.out_of_order
+        """Nothing lost, nothing again without a mark, nothing damaged or astray, all in order, none too early."""
+        faults = self.unflagged_duplicates + self.damaged + self.unexpected + self.out_of_order + self.early
         return self.is_complete and not faults
 
     def first_after(self, moment: float, consumer: str | None = None) -> float | None:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -22,7 +22,7 @@ import psutil
 
 from posthouse.demo_audit import Ledger
 from posthouse.demo_broker import end_processes
-from posthouse.demo_flights import FEEDS
+from posthouse.demo_feeds import Feed
 
 FINISH_S: Final = 10.0
 READ_BYTES_MAX: Final = 1 << 20
@@ -33,14 +33,19 @@ FAULT_CHARACTERS_MAX: Final = 300
 class _Consumer:
     """One consumer process and its file. `is_expected_to_live` until the demo itself ends it."""
 
-    def __init__(self, queue: str, name: str, data: Path, directory: Path) -> None:
-        self.queue = queue
+    def __init__(self, feed: Feed, name: str, ledger: Ledger, data: Path, directory: Path) -> None:
+        self.queue = feed.queue
         self.name = name
+        self.ledger = ledger
         self.is_expected_to_live = True
         self.read_to = 0
         self.entries = directory / f"{name}.entries"
         self.errors = directory / f"{name}.errors"
-        self.process = _start("demo_consumer", self.errors, "--data", data, "--queue", queue, "--entries", self.entries)
+        self.process = _start(
+            "demo_consumer",
+            self.errors,
+            *("--data", data, "--queue", feed.queue, "--entries", self.entries, "--work", feed.work),
+        )
 
 
 @final
@@ -51,6 +56,8 @@ class Clients:
         self.published = 0
         self.is_confirmed = False
         self.confirmed_s = 0.0
+        self.confirmed_at = 0.0
+        """When that was heard, in monotonic seconds."""
         self.messages_published = 0
         self.first_publish_at = 0.0
         self._data = directory / "data"
@@ -61,12 +68,12 @@ class Clients:
         self._publisher_errors = directory / "publisher.errors"
         self._pending = b""
 
-    def start(self, flights: int | None, seconds: float) -> None:
+    def start(self, feeds: Iterable[Feed], flights: int | None, seconds: float) -> None:
         """Consumers first, though a queue would wait for them."""
         self._received.mkdir()
-        for feed in FEEDS:
+        for feed in feeds:
             for _ in range(feed.consumers):
-                self.add_consumer(feed.queue)
+                self.add_consumer(feed)
         given: list[object] = ["--data", self._data, "--seconds", seconds]
         if flights is not None:
             given += ["--flights", flights]
@@ -86,10 +93,11 @@ class Clients:
         """Does the queue know that consumer?"""
         return next(one for one in self._consumers if one.name == name).entries.exists()
 
-    def add_consumer(self, queue: str) -> str:
-        """Start one more consumer of a queue; returns its name."""
-        number = sum(consumer.queue == queue for consumer in self._consumers) + 1
-        consumer = _Consumer(queue, f"{queue}-{number}", self._data, self._received)
+    def add_consumer(self, feed: Feed) -> str:
+        """Start one more consumer of a feed's queue; returns its name."""
+        number = sum(consumer.queue == feed.queue for consumer in self._consumers) + 1
+        ledger = self._ledgers[feed.name]
+        consumer = _Consumer(feed, f"{feed.queue}-{number}", ledger, self._data, self._received)
         self._consumers.append(consumer)
         return consumer.name
 
@@ -100,6 +108,17 @@ class Clients:
         consumer.process.kill()
         consumer.process.wait()
         return consumer.process.pid
+
+    def enter_into(self, queue: str, ledger: Ledger) -> None:
+        """What the consumers of that queue receive from now on belongs into another ledger."""
+        for consumer in self._consumers:
+            if consumer.queue == queue:
+                self._read_entries(consumer)
+                consumer.ledger = ledger
+
+    def retire(self, queue: str) -> None:
+        """End the consumers of that queue in order; what they received is read."""
+        self._end_in_order([consumer for consumer in self._consumers if consumer.queue == queue])
 
     def turn(self, wait_s: float) -> bool:
         """Wait a moment for the publisher, read what everybody reports; True when there was anything."""
@@ -120,16 +139,7 @@ class Clients:
 
     def finish(self) -> None:
         """Ask the consumers to end, and read their last entries."""
-        living = [consumer for consumer in self._consumers if consumer.process.poll() is None]
-        for consumer in living:
-            consumer.is_expected_to_live = False
-            consumer.process.terminate()
-        deadline = time.monotonic() + FINISH_S
-        for consumer in living:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                consumer.process.wait(max(0.1, deadline - time.monotonic()))
-        for consumer in self._consumers:
-            self._read_entries(consumer)
+        self._end_in_order(self._consumers)
 
     def end(self) -> None:
         """Leave none of them alive. Safe at any moment, and twice."""
@@ -144,6 +154,18 @@ class Clients:
                 if pipe is not None:
                     with contextlib.suppress(BrokenPipeError):
                         pipe.close()
+
+    def _end_in_order(self, consumers: list[_Consumer]) -> None:
+        living = [consumer for consumer in consumers if consumer.process.poll() is None]
+        for consumer in living:
+            consumer.is_expected_to_live = False
+            consumer.process.terminate()
+        deadline = time.monotonic() + FINISH_S
+        for consumer in living:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                consumer.process.wait(max(0.1, deadline - time.monotonic()))
+        for consumer in consumers:
+            self._read_entries(consumer)
 
     def _hear_publisher(self, wait_s: float) -> bool:
         assert self._publisher is not None
@@ -166,6 +188,7 @@ class Clients:
             self.published = facts["confirmed"]
             self.messages_published = facts["messages"]
             self.confirmed_s = facts["seconds"]
+            self.confirmed_at = time.monotonic()
             self.is_confirmed = True
 
     def _read_entries(self, consumer: _Consumer) -> bool:
@@ -175,7 +198,7 @@ class Clients:
                 data = file.read()
         except FileNotFoundError:
             return False
-        taken = self._ledgers[consumer.queue].read(consumer.name, data)
+        taken = consumer.ledger.read(consumer.name, data)
         consumer.read_to += taken
         return taken > 0
 

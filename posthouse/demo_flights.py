@@ -1,21 +1,21 @@
-"""The flights of the demo: what the file says, how each flight is addressed, which queue has to get which.
+"""The flights of the demo: what the file says, and how each flight is addressed and written down.
 
-What a queue has to get is said twice: once as bindings, for the broker, and once as a condition in plain
-Python, for the audit. The two share nothing, so that a mistake of the broker's matcher cannot hide in the
-expectation.
+A flight that left late is published before its time, with the moment before which nobody may have it at the end of
+its body: `number,row,moment`, in milliseconds since 1970.
 """
 
 from __future__ import annotations
 
 import gzip
-import zlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final, NamedTuple, final
 
 FILE: Final = "nycflights-2013-01.csv.gz"
 FLIGHTS_IN_FILE: Final = 27_004
+ABSENT: Final = "NA"
+DELAYED_FROM_MIN: Final = 15
+"""From here on a flight counts as delayed, as the statistics of the FAA do."""
 
 
 @final
@@ -29,11 +29,19 @@ class Flight(NamedTuple):
     dest: str
     distance: int
     is_cancelled: bool
+    tail: str = ""
+    """The aircraft; "" where none was assigned."""
+    late_min: int = 0
+    """Minutes that it left late; 0 where it did not, or did not leave."""
 
     @property
     def key(self) -> str:
         """The topic key, `UA.EWR.IAH`."""
         return f"{self.carrier}.{self.origin}.{self.dest}"
+
+    @property
+    def is_delayed(self) -> bool:
+        return self.late_min >= DELAYED_FROM_MIN
 
     @property
     def headers(self) -> dict[str, Any]:
@@ -44,69 +52,6 @@ class Flight(NamedTuple):
             "distance": self.distance,
             "cancelled": self.is_cancelled,
         }
-
-
-@final
-@dataclass(frozen=True)
-class Rule:
-    """One binding: a key, or the arguments of a headers binding."""
-
-    key: str = ""
-    arguments: dict[str, Any] | None = None
-
-
-@final
-@dataclass(frozen=True)
-class Feed:
-    """One queue of the demo: its bindings, how many processes consume it, which flights it has to get."""
-
-    pattern: str
-    exchange: str
-    queue: str
-    rules: tuple[Rule, ...]
-    wants: Callable[[Flight], bool]
-    consumers: int = 1
-
-    @property
-    def binding(self) -> str:
-        """The bindings as people read them."""
-        return "  ".join(_shown(rule) for rule in self.rules)
-
-
-EXCHANGES: Final = {"departures": "fanout", "flights": "topic", "airports": "direct", "notices": "headers"}
-"""Name and kind of what is declared; the work queue is reached through the default exchange."""
-
-CALIFORNIA: Final = ("LAX", "SFO", "SAN", "SJC", "OAK", "SMF", "SNA", "BUR", "LGB", "PSP")
-
-FEEDS: Final = (
-    Feed("fanout", "departures", "board", (Rule(),), lambda flight: True),
-    Feed("topic", "flights", "united", (Rule("UA.*.*"),), lambda flight: flight.carrier == "UA"),
-    Feed("topic", "flights", "kennedy", (Rule("*.JFK.#"),), lambda flight: flight.origin == "JFK"),
-    Feed(
-        "topic",
-        "flights",
-        "california",
-        (*(Rule(f"#.{airport}") for airport in CALIFORNIA), Rule("*.*.LAX")),
-        lambda flight: flight.dest in CALIFORNIA,
-    ),
-    Feed("direct", "airports", "newark", (Rule("EWR"),), lambda flight: flight.origin == "EWR"),
-    Feed("direct", "airports", "new-york", (Rule("JFK"), Rule("LGA")), lambda flight: flight.origin != "EWR"),
-    Feed(
-        "headers",
-        "notices",
-        "united-cancelled",
-        (Rule(arguments={"x-match": "all", "carrier": "UA", "cancelled": True}),),
-        lambda flight: flight.carrier == "UA" and flight.is_cancelled,
-    ),
-    Feed(
-        "headers",
-        "notices",
-        "cancelled-or-far",
-        (Rule(arguments={"x-match": "any", "cancelled": True, "distance": 4983}),),
-        lambda flight: flight.is_cancelled or flight.distance == 4983,
-    ),
-    Feed("work queue", "", "connection-risk", (), lambda flight: True, consumers=3),
-)
 
 
 def read_flights(limit: int | None = None) -> list[Flight]:
@@ -132,7 +77,9 @@ def parse_flights(lines: Sequence[str], limit: int | None = None) -> list[Flight
                 origin=row[place["origin"]],
                 dest=row[place["dest"]],
                 distance=int(row[place["distance"]]),
-                is_cancelled=row[place["dep_time"]] == "NA",
+                is_cancelled=row[place["dep_time"]] == ABSENT,
+                tail="" if row[place["tailnum"]] == ABSENT else row[place["tailnum"]],
+                late_min=0 if row[place["dep_delay"]] == ABSENT else max(0, int(row[place["dep_delay"]])),
             )
         )
     return flights
@@ -143,13 +90,12 @@ def number_of(body: bytes) -> int:
     return int(body[: body.index(b",")])
 
 
-def expected_of(feed: Feed, flights: Iterable[Flight]) -> dict[int, int]:
-    """The numbers of the flights that this queue has to get, each with the checksum of its body."""
-    return {flight.number: zlib.crc32(flight.body) for flight in flights if feed.wants(flight)}
+def with_moment(body: bytes, due_ms: int) -> bytes:
+    """The body of a flight that nobody may have before that moment."""
+    return b"%b,%d" % (body, due_ms)
 
 
-def _shown(rule: Rule) -> str:
-    if rule.arguments is None:
-        return rule.key or "(everything)"
-    pairs = [f"{name}={value}" for name, value in rule.arguments.items() if name != "x-match"]
-    return f"{rule.arguments['x-match']}: {', '.join(pairs)}"
+def without_moment(body: bytes) -> tuple[bytes, int]:
+    """The body of the flight itself, and the moment."""
+    flight, _, moment = body.rpartition(b",")
+    return flight, int(moment)

@@ -17,8 +17,8 @@ import posthouse
 from posthouse.demo_audit import Ledger
 from posthouse.demo_broker import BrokerProcess
 from posthouse.demo_clients import Clients
-from posthouse.demo_flights import FEEDS
-from posthouse.demo_screen import Kill
+from posthouse.demo_feeds import FEEDS, LATECOMER, feed_of
+from posthouse.demo_tables import Kill
 from posthouse.transport.errors import OutcomeUnknown, Unavailable
 from posthouse.transport.names import actor_of_exchange, actor_of_queue
 
@@ -40,6 +40,7 @@ class _Strike:
     up_at: float | None
     queues: tuple[str, ...]
     consumer: str | None = None
+    meanwhile: str = ""
 
 
 @final
@@ -70,7 +71,7 @@ class Killer:
         strike = self._plan[len(self._strikes)](at_flight)
         self._strikes.append(strike)
         again = "" if strike.up_at is None else f", up again after {(strike.up_at - strike.killed_at) * 1000:.0f} ms"
-        return f"[red]kill -9[/] {strike.what} at flight {at_flight:,}{again}"
+        return f"[red]kill -9[/] {strike.what} at flight {at_flight:,}{strike.meanwhile}{again}"
 
     @property
     def is_recovered(self) -> bool:
@@ -111,17 +112,20 @@ class Killer:
     def _kill_consumer(self, at_flight: int) -> _Strike:
         killed_at = time.monotonic()
         self._clients.kill_consumer(WORK_QUEUE)
-        successor = self._clients.add_consumer(WORK_QUEUE)
+        successor = self._clients.add_consumer(feed_of(WORK_QUEUE))
         deadline = killed_at + UP_TIMEOUT_S
         while not self._clients.is_consuming(successor) and time.monotonic() < deadline:
             self._clients.turn(LOOK_EVERY_S)
         return _Strike(f"a consumer of {WORK_QUEUE}", at_flight, killed_at, None, (WORK_QUEUE,), successor)
 
     def _kill_broker(self, at_flight: int) -> _Strike:
+        waiting = self._broker.delayed.info().waiting
+        held = self._broker.held.status(LATECOMER.exchange).messages
         killed_at = self._process.kill()
         self._process.start()
         queues = tuple(feed.queue for feed in FEEDS)
-        return _Strike("the whole broker", at_flight, killed_at, time.monotonic(), queues)
+        meanwhile = f" while {waiting:,} wait for their time and {held:,} for a subscriber"
+        return _Strike("the whole broker", at_flight, killed_at, time.monotonic(), queues, meanwhile=meanwhile)
 
     def _kill_actor(self, actor: str) -> tuple[float, float]:
         """When it was killed and when its next life was ready, in monotonic seconds."""
@@ -139,6 +143,8 @@ def _kill(strike: _Strike, up_at: float | None, delivering_at: float | None) -> 
         at_flight=strike.at_flight,
         up_ms=None if up_at is None else (up_at - strike.killed_at) * 1000,
         delivering_ms=None if delivering_at is None else (delivering_at - strike.killed_at) * 1000,
+        killed_at=strike.killed_at,
+        is_of_all=len(strike.queues) == len(FEEDS),
     )
 
 

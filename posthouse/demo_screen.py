@@ -12,29 +12,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, final
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from posthouse.demo_audit import Ledger
-from posthouse.demo_flights import FEEDS, Feed
+from posthouse.demo_feeds import LEDGERS
+from posthouse.demo_lateness import Lateness
+from posthouse.demo_tables import Kill, causes, lateness, receipts, restarts
+from posthouse.transport.messages_dead import Cause
 
 PLAIN_WIDTH: Final = 120
 BINDINGS_FROM_COLUMNS: Final = 110
 PLAIN_LINE_EVERY_S: Final = 2.0
-
-
-@final
-@dataclass(frozen=True)
-class Kill:
-    """One SIGKILL of the demo. Times are milliseconds after it; None means that it was not seen to happen."""
-
-    what: str
-    at_flight: int
-    up_ms: float | None
-    delivering_ms: float | None
 
 
 @final
@@ -47,6 +37,16 @@ class Totals:
     delivered: int
     confirmed_s: float
     working_s: float
+
+
+@final
+@dataclass(frozen=True)
+class Findings:
+    """What the run showed besides the ledgers. `causes` of the dead letters; `lateness` by when flights were due."""
+
+    kills: list[Kill]
+    causes: list[Cause]
+    lateness: Mapping[str, Lateness]
 
 
 @final
@@ -85,16 +85,16 @@ class Screen:
 
     def expect(self, flights: int, ledgers: Mapping[str, Ledger]) -> None:
         """Draw the bars."""
-        self._tasks[""] = self._progress.add_task("flights published to five exchanges", total=flights)
-        for feed in FEEDS:
-            text = f"  {feed.pattern}: {feed.queue}"
-            self._tasks[feed.queue] = self._progress.add_task(text, total=len(ledgers[feed.queue].expected))
+        self._tasks[""] = self._progress.add_task("flights published", total=flights)
+        for feed in LEDGERS:
+            text = f"  {feed.pattern}: {feed.name}"
+            self._tasks[feed.name] = self._progress.add_task(text, total=len(ledgers[feed.name].expected))
 
     def show(self, published: int, ledgers: Mapping[str, Ledger]) -> None:
         """Move the bars, or print a line every two seconds."""
         self._progress.update(self._tasks[""], completed=published)
-        for queue, ledger in ledgers.items():
-            self._progress.update(self._tasks[queue], completed=ledger.received)
+        for name, ledger in ledgers.items():
+            self._progress.update(self._tasks[name], completed=ledger.received)
         now = time.monotonic()
         if not self._console.is_terminal and now >= self._next_line_at:
             self._next_line_at = now + PLAIN_LINE_EVERY_S
@@ -102,12 +102,18 @@ class Screen:
             expected = sum(len(ledger.expected) for ledger in ledgers.values())
             self.say(f"  {published:,} flights published, {received:,} of {expected:,} messages received")
 
-    def conclude(self, ledgers: Mapping[str, Ledger], kills: list[Kill], totals: Totals) -> None:
+    def conclude(self, ledgers: Mapping[str, Ledger], findings: Findings, totals: Totals) -> None:
         """The tables."""
         is_wide = self._console.width >= BINDINGS_FROM_COLUMNS
-        self._console.print(_receipts(ledgers, with_bindings=is_wide))
-        if kills:
-            self._console.print(_restarts(kills))
+        tables = [receipts(ledgers, with_bindings=is_wide)]
+        if findings.kills:
+            tables.append(restarts(findings.kills))
+        if findings.lateness:
+            tables.append(lateness(findings.lateness))
+        if findings.causes:
+            tables.append(causes(findings.causes))
+        for table in tables:
+            self._console.print(table, "")
         rate = totals.delivered / totals.working_s if totals.working_s > 0 else 0.0
         self.say(
             f"{totals.flights:,} flights, {totals.published:,} messages published and confirmed in "
@@ -122,66 +128,5 @@ class Screen:
             text = "\n".join(f"• {fault}" for fault in faults)
             self._console.print(Panel(text, title="The numbers are off", border_style="red", expand=False))
         else:
-            text = "Nothing lost, nothing twice without being marked, everything in order."
+            text = "Nothing lost, nothing twice without being marked, everything in order, nothing before its time."
             self._console.print(Panel(text, border_style="green", expand=False))
-
-
-def _table(title: str) -> Table:
-    """Narrow enough for eighty columns."""
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        collapse_padding=True,
-    )
-
-
-def _receipts(ledgers: Mapping[str, Ledger], *, with_bindings: bool) -> Table:
-    table = _table("What the consumers received")
-    table.add_column("pattern", no_wrap=True)
-    table.add_column("queue", no_wrap=True)
-    if with_bindings:
-        table.add_column("binding", overflow="fold", max_width=36)
-    for name in ("expected", "received", "lost", "again,\nmarked", "not\nmarked", "out of\norder"):
-        table.add_column(name, justify="right")
-    for feed in FEEDS:
-        ledger = ledgers[feed.queue]
-        table.add_row(
-            feed.pattern,
-            feed.queue,
-            *([_binding(feed)] if with_bindings else []),
-            f"{len(ledger.expected):,}",
-            f"{ledger.received:,}",
-            _zero(ledger.lost),
-            f"{ledger.flagged_duplicates:,}",
-            _zero(ledger.unflagged_duplicates),
-            _zero(ledger.out_of_order),
-        )
-    return table
-
-
-def _binding(feed: Feed) -> str:
-    if not feed.rules:
-        return f"{feed.consumers} competing consumers"
-    return feed.binding if len(feed.rules) <= 3 else f"{feed.rules[0].key}  … {len(feed.rules)} bindings"
-
-
-def _restarts(kills: list[Kill]) -> Table:
-    table = _table("What was killed with SIGKILL")
-    table.add_column("process", no_wrap=True)
-    for name in ("at flight", "up again\nafter", "delivering\nagain after"):
-        table.add_column(name, justify="right")
-    for kill in kills:
-        table.add_row(kill.what, f"{kill.at_flight:,}", _ms(kill.up_ms), _ms(kill.delivering_ms))
-    return table
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f} ms" if value >= 10 else f"{value:,.1f} ms"
-
-
-def _zero(count: int) -> str:
-    return "[green]0[/]" if count == 0 else f"[bold red]{count:,}[/]"

@@ -119,6 +119,41 @@ def test_order_is_a_matter_between_one_consumer_and_the_publisher() -> None:
     assert ledger.is_good
 
 
+def test_where_order_is_not_asked_a_later_message_may_come_first() -> None:
+    ledger = Ledger(EXPECTED, is_ordered=False)
+
+    ledger.read("a", entries((3, 1), (1, 1), (2, 1)))
+
+    assert ledger.is_good
+
+
+def test_a_message_before_its_time_is_a_fault() -> None:
+    ledger = Ledger(EXPECTED)
+
+    ledger.read("a", pack_entry(1, 1, 11, 10.0, 500) + pack_entry(2, 1, 22, 11.0, -1) + pack_entry(3, 1, 33, 12.0, 1))
+
+    assert ledger.is_complete
+    assert ledger.early == 1
+    assert not ledger.is_good
+
+
+def test_lateness_is_that_of_the_first_receipt() -> None:
+    ledger = Ledger(EXPECTED)
+
+    ledger.read("a", pack_entry(1, 1, 11, 10.0, 250_000) + pack_entry(1, 2, 11, 12.0, 2_250_000))
+
+    assert ledger.lateness == [(9.75, 0.25)]
+    assert ledger.early == 0
+
+
+def test_a_lateness_of_hours_is_cut_to_what_an_entry_holds() -> None:
+    ledger = Ledger(EXPECTED)
+
+    ledger.read("a", pack_entry(1, 1, 11, 9_000.0, 9_000_000_000))
+
+    assert ledger.lateness[0][1] == pytest.approx(2_147.483647)
+
+
 def test_half_an_entry_of_a_killed_consumer_is_left_for_later() -> None:
     ledger = Ledger(EXPECTED)
     written = entries((1, 1), (2, 1))
