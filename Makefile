@@ -18,7 +18,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.posthouse-setup
 PYTEST := $(BIN)/python -m pytest -q
-# Everything but real processes and hours; what needs a machine to itself runs after it, one at a time.
+# Everything but real processes and hours; those run after it, file by file.
 FAST := --ignore=tests/system --ignore=tests/soak
 
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ run: $(STAMP) ## a broker on loopback with its data in $(DATA); Ctrl-C stops it
 
 test: $(STAMP) ## all layers but the hour-long ones
 	$(PYTEST) -n $(JOBS) -m "not slow" $(FAST) $(ARGS)
-	$(PYTEST) -m "not slow" tests/system $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" tests/system $(ARGS)
 
 test-all: $(STAMP) ## everything, with many more examples and schedules
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough $(FAST) $(ARGS)

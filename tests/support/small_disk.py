@@ -1,8 +1,4 @@
-"""A small disk that a test can fill and empty: a tmpfs of its own, which takes the right to mount one.
-
-Where that right is missing the queue actor's files are limited instead, which fails writes in the same place with
-another error number, and says nothing of the space left.
-"""
+"""A small disk that a test can fill and empty: a tmpfs of its own, which takes the right to mount one."""
 
 from __future__ import annotations
 

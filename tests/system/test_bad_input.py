@@ -85,7 +85,7 @@ LONG: Final = "n" * 256
         (lambda broker: broker.publish("known", b"", headers={"a": "x" * 70_000}), InvalidArgument),
         (lambda broker: broker.publish("known", b"", headers={"a": "\ud800"}), InvalidArgument),
         (lambda broker: broker.publish("known", b"", durability="certain"), InvalidArgument),
-        (lambda broker: broker.publish("known", b"", delay_s=1), InvalidArgument),
+        (lambda broker: broker.publish("known", b"", delay_s=-1), InvalidArgument),
         (lambda broker: broker.publish("known", b"", colour="red"), InvalidArgument),
         (lambda broker: broker.publish("known", b"", dedup_id="x" * 256), InvalidArgument),
         (lambda broker: broker.publish("known", bytes((16 << 20) + 1)), InvalidArgument),

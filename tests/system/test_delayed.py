@@ -107,8 +107,8 @@ def test_what_cannot_be_meant_is_refused_and_changes_nothing(shared: BrokerProce
 
 def test_what_nobody_can_route_when_it_is_due_is_kept_as_failed(shared: BrokerProcess) -> None:
     broker = shared.connect()
-    broker.declare_exchange("returning", "fanout")
-    broker.declare_exchange("passing", "fanout")
+    broker.declare_exchange("returning", "fanout", unrouted="return")
+    broker.declare_exchange("passing", "fanout", unrouted="return")
     broker.publish("returning", b"kept", delay_s=0.05)
     broker.publish("passing", b"stranded", delay_s=0.3)
     broker.delete_exchange("passing")

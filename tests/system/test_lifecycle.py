@@ -46,7 +46,7 @@ def test_a_stop_signal_ends_everything_in_order(process: BrokerProcess, number: 
     broker.declare_queue("q")
     broker.bind("e", "q")
     children = process.children
-    assert len(children) == 6
+    assert len(children) == 7
     assert sockets_in(process.data)
 
     assert process.stop(number) == 0
