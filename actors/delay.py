@@ -27,7 +27,15 @@ from posthouse.actors.delay_state import DelayState
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, check_readable, durability_of
-from posthouse.transport.errors import ActorDown, DiskSpaceLow, PreconditionFailed, QueueFull, Refused, UnknownExchange
+from posthouse.transport.errors import (
+    ActorDown,
+    DiskSpaceLow,
+    HoldFull,
+    PreconditionFailed,
+    QueueFull,
+    Refused,
+    UnknownExchange,
+)
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
@@ -60,7 +68,9 @@ SETTLED_WORD_MS: Final = 50
 """What exchanges have settled is journaled this much later at most, together with other things that are."""
 
 RETRY_MS: Final = 5_000
-TRY_AGAIN: Final = frozenset({ActorDown.code, DiskSpaceLow.code, QueueFull.code, "unavailable", "not_done"})
+TRY_AGAIN: Final = frozenset(
+    {ActorDown.code, DiskSpaceLow.code, HoldFull.code, QueueFull.code, "unavailable", "not_done"}
+)
 """Refusals that time may mend. After any other the message is kept as failed."""
 
 DISK_LOOK_MS: Final = 1_000

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, final
 
+import pytest
+
 from posthouse.actors.actor import Actor, Context
 from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.transport import messages
 from posthouse.transport.batch import pack_due
-from posthouse.transport.errors import ActorDown, DiskSpaceLow, UnknownDelayed, Unroutable
+from posthouse.transport.errors import DiskSpaceLow, UnknownDelayed, Unroutable
 from posthouse.transport.messages import (
     Batch,
     Durability,
@@ -256,14 +258,15 @@ def test_what_its_exchange_refuses_for_good_is_kept_as_failed() -> None:
     assert world.info().failed == 0
 
 
-def test_what_its_exchange_cannot_take_now_comes_again_under_new_numbers() -> None:
+@pytest.mark.parametrize("code", ["actor_down", "queue_full", "hold_full", "disk_space_low"])
+def test_what_its_exchange_cannot_take_now_comes_again_under_new_numbers(code: str) -> None:
     world = DelayWorld()
     world.exchange.settles_at_once = False
     world.delay(5)
     world.bench.advance(5)
     (sent,) = world.exchange.take_heard()
     assert isinstance(sent, Batch)
-    world.exchange.say(Receipt(sent.stream, sent.first_seq, 1, code=ActorDown.code, text="quarantined"))
+    world.exchange.say(Receipt(sent.stream, sent.first_seq, 1, code=code, text="not now"))
     world.exchange.settle()
     world.exchange.settles_at_once = True
     world.bench.advance(4_900)
