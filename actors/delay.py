@@ -48,7 +48,7 @@ from posthouse.transport.messages import (
 )
 from posthouse.transport.messages_delay import Scheduled
 from posthouse.transport.messages_recurring import RecurringMessage
-from posthouse.transport.names import actor_of_exchange
+from posthouse.transport.names import REGISTRY, actor_of_exchange
 
 DEFAULT_EXCHANGE: Final = ""
 HORIZON_MS: Final = 8_192
@@ -101,7 +101,7 @@ class DelayActor:
         self._journal = DelayJournal(context, self._state, limits.compact_bytes_min)
         self._requests = DelayRequests(context, self._state, self._journal)
         self._repeats = DelayRepeats(context, self._state, self._check_new)
-        self._registry = context.connect("registry", survives=False)
+        self._registry = context.connect(REGISTRY, survives=False)
         self._exchanges: set[str] | None = None
         self._internal: set[str] = set()
         self._links: dict[str, Link] = {}

@@ -60,7 +60,7 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
-from posthouse.transport.names import DEAD_LETTER, DELAY, actor_of_queue
+from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY, actor_of_queue
 
 
 @final
@@ -81,7 +81,7 @@ class ExchangeActor:
         self._receipts = Receipts(context)
         self._delay: Link | None = None
         self._replies = ReplyPaths() if not name else None
-        self._registry = context.connect("registry", survives=False)
+        self._registry = context.connect(REGISTRY, survives=False)
         self._holding: Holding | None = None
         if may_hold(spec):
             self._holding = Holding(context, spec, limits or HoldLimits(), self._link_to)
@@ -216,9 +216,8 @@ class ExchangeActor:
 
     def _route(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> Pending:
         holding = self._holding
-        durability = durability_of(batch)
         if holding is not None and holding.has_seen(batch):
-            durability = durability if holding.is_durable else Durability.MEMORY
+            durability = durability_of(batch) if holding.is_durable else Durability.MEMORY
             return Pending(arrived, batch, (), durability, is_held=self._spec.unrouted != "dead-letter")
         route = self._router.route_raw(batch.routing_key, batch.headers)
         if route.queues:
@@ -227,7 +226,7 @@ class ExchangeActor:
             raise NoResponders(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
         if route.fallback == "drop":
             self.dropped += batch.count
-            return Pending(arrived, batch, (), durability)
+            return Pending(arrived, batch, (), durability_of(batch))
         if route.fallback == "return" or holding is None:
             raise Unroutable(
                 f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "

@@ -24,9 +24,9 @@ from posthouse.transport.messages_hold import (
     PrepareDeleteExchange,
     ReleaseHeld,
 )
+from posthouse.transport.names import REGISTRY
 
 LIST_MAX: Final = 1_000
-REGISTRY: Final = "registry"
 
 
 def answer(

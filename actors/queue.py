@@ -27,7 +27,7 @@ from posthouse.actors.retry import check_delay_ms
 from posthouse.actors.segments import rotate
 from posthouse.actors.stored_batch import Slice, StoredBatch
 from posthouse.actors.stored_bytes import StoredBytes
-from posthouse.actors.usage import REGISTRY, Usage
+from posthouse.actors.usage import Usage
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, durability_of
@@ -53,7 +53,7 @@ from posthouse.transport.messages import (
 )
 from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
 from posthouse.transport.messages_use import PrepareDelete, QueueUsed
-from posthouse.transport.names import DEAD_LETTER
+from posthouse.transport.names import DEAD_LETTER, REGISTRY
 
 PEEK_MESSAGES_MAX: Final = 1_000
 DISK_LOOK_MS: Final = 1_000

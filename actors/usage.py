@@ -15,8 +15,8 @@ from posthouse.transport.errors import PreconditionFailed
 from posthouse.transport.links import Link
 from posthouse.transport.messages import QueueSpec
 from posthouse.transport.messages_use import QueueUnused
+from posthouse.transport.names import REGISTRY
 
-REGISTRY = "registry"
 TIMER = "idle"
 
 

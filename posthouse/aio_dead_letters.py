@@ -9,14 +9,12 @@ from typing import Any, Final, final
 from posthouse import dead_letter_requests as requests
 from posthouse.arguments import check_seconds
 from posthouse.dead_letter_requests import DeadLetter, make_filter
-from posthouse.requests import Request
+from posthouse.requests import AskAsync
 from posthouse.transport.messages_dead import Cause, DeadLetterStoreInfo, RedriveInfo
 
 POLL_S: Final = 0.02
 Causes = list[Cause]
 
-Ask = Callable[[Request[Any]], Awaitable[Any]]
-"""Asks the broker and waits for the answer."""
 
 Pause = Callable[[float], Awaitable[None]]
 """Waits so many seconds."""
@@ -26,7 +24,7 @@ Pause = Callable[[float], Awaitable[None]]
 class DeadLetters:
     """The dead letters of one broker; `broker.dead_letters`."""
 
-    def __init__(self, ask: Ask, pause: Pause) -> None:
+    def __init__(self, ask: AskAsync, pause: Pause) -> None:
         self._ask = ask
         self._pause = pause
 
@@ -57,8 +55,7 @@ class DeadLetters:
         **more: Any,
     ) -> Causes:
         """The same letters by what they died of, the most frequent cause first."""
-        found: Causes = await self._ask(requests.causes(make_filter(queue, reason, fingerprint, more), limit))
-        return found
+        return await self._ask(requests.causes(make_filter(queue, reason, fingerprint, more), limit))
 
     async def get(self, id: int) -> DeadLetter:
         """One dead letter with body, headers and history. Raises UnknownDeadLetter."""
@@ -66,14 +63,13 @@ class DeadLetters:
 
     async def status(self) -> DeadLetterStoreInfo:
         """How much is in the store, and how much it takes."""
-        found: DeadLetterStoreInfo = await self._ask(requests.status())
-        return found
+        return await self._ask(requests.status())
 
     async def purge(
         self, queue: str | None = None, reason: str | None = None, fingerprint: str | None = None, **more: Any
     ) -> int:
         """Remove dead letters for good; returns how many. Without a filter: all. Narrowed as in `list`."""
-        return int(await self._ask(requests.purge(make_filter(queue, reason, fingerprint, more))))
+        return await self._ask(requests.purge(make_filter(queue, reason, fingerprint, more)))
 
     async def redrive(
         self,
@@ -105,7 +101,7 @@ class DeadLetters:
             dry_run=dry_run,
         )  # fmt: skip
         deadline = None if timeout_s is None else time.monotonic() + check_seconds("timeout_s", timeout_s)
-        info: RedriveInfo = await self._ask(asked)
+        info = await self._ask(asked)
         while wait and requests.is_running(info) and (deadline is None or time.monotonic() < deadline):
             if on_progress is not None:
                 on_progress(info)
@@ -115,18 +111,15 @@ class DeadLetters:
 
     async def redrive_status(self, id: int) -> RedriveInfo:
         """A redrive as it stands. Raises UnknownDeadLetter; the last hundred are remembered."""
-        found: RedriveInfo = await self._ask(requests.redrive_status(id))
-        return found
+        return await self._ask(requests.redrive_status(id))
 
     async def redrive_stop(self, id: int) -> RedriveInfo:
         """Send nothing more in this redrive; what is on its way arrives."""
-        found: RedriveInfo = await self._ask(requests.redrive_status(id, stop=True))
-        return found
+        return await self._ask(requests.redrive_status(id, stop=True))
 
     async def redrive_undo(self, id: int) -> RedriveInfo:
         """Stop a redrive, and bring back what nobody was given yet; `taken_back` says how many are on their way.
 
         Raises UnknownDeadLetter; PreconditionFailed for one that went through an exchange.
         """
-        found: RedriveInfo = await self._ask(requests.redrive_undo(id))
-        return found
+        return await self._ask(requests.redrive_undo(id))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Awaitable
 from datetime import datetime
-from typing import Any, Protocol, final
+from typing import Any, final
 
 from posthouse.delayed import (
     Scheduled,
@@ -17,21 +16,15 @@ from posthouse.delayed import (
     request_reschedule,
 )
 from posthouse.recurring import Recurring, all_of, request_pause, request_recurring, request_repeat, request_stop
-from posthouse.requests import Answer, Request
+from posthouse.requests import AskAsync
 from posthouse.transport.messages_delay import DelayInfo
-
-
-class Ask(Protocol):
-    """Asks the broker; the answer is awaited."""
-
-    def __call__(self, request: Request[Answer], /) -> Awaitable[Answer]: ...
 
 
 @final
 class Delayed:
     """What waits at the delay scheduler. Arguments and errors as of the blocking client's."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: AskAsync) -> None:
         self._ask = ask
 
     async def list(

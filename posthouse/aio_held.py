@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, final
+from typing import final
 
 from posthouse import held_requests as requests
 from posthouse.held_requests import HeldMessage
-from posthouse.requests import Request, exchanges
+from posthouse.requests import AskAsync, exchanges
 from posthouse.transport.messages_hold import HoldInfo
 
 Found = list[HeldMessage]
-Ask = Callable[[Request[Any]], Awaitable[Any]]
-"""Asks the broker and waits for the answer."""
 
 
 @final
 class HeldMessages:
     """What the exchanges of one broker hold for queues to come; `broker.held`."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: AskAsync) -> None:
         self._ask = ask
 
     async def list(self, exchange: str | None = None, limit: int = 100, *, after: int = 0) -> Found:
@@ -41,13 +38,12 @@ class HeldMessages:
 
         Returns how many messages leave; they arrive in order, exactly once. Raises UnknownQueue, UnknownExchange.
         """
-        return int(await self._ask(requests.release(exchange, to)))
+        return await self._ask(requests.release(exchange, to))
 
     async def expire(self, exchange: str) -> int:
         """Make dead letters of all that an exchange holds; returns how many. Raises HoldFull where they take none."""
-        return int(await self._ask(requests.expire(exchange)))
+        return await self._ask(requests.expire(exchange))
 
     async def status(self, exchange: str) -> HoldInfo:
         """How much an exchange holds, its bounds, and what became of what it held. Raises UnknownExchange."""
-        found: HoldInfo = await self._ask(requests.status(exchange))
-        return found
+        return await self._ask(requests.status(exchange))

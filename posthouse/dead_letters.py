@@ -12,14 +12,12 @@ from typing import Any, Final, final
 from posthouse import dead_letter_requests as requests
 from posthouse.arguments import check_seconds
 from posthouse.dead_letter_requests import DeadLetter, make_filter
-from posthouse.requests import Request
+from posthouse.requests import Ask
 from posthouse.transport.messages_dead import Cause, DeadLetterStoreInfo, RedriveInfo
 
 POLL_S: Final = 0.02
 Causes = list[Cause]
 
-Ask = Callable[[Request[Any]], Any]
-"""Asks the broker and waits for the answer."""
 
 Pause = Callable[[float], None]
 """Waits so many seconds, and lets the connection live meanwhile."""
@@ -60,8 +58,7 @@ class DeadLetters:
         **more: Any,
     ) -> Causes:
         """The same letters by what they died of, the most frequent cause first."""
-        found: Causes = self._ask(requests.causes(make_filter(queue, reason, fingerprint, more), limit))
-        return found
+        return self._ask(requests.causes(make_filter(queue, reason, fingerprint, more), limit))
 
     def get(self, id: int) -> DeadLetter:
         """One dead letter with body, headers and history. Raises UnknownDeadLetter."""
@@ -69,14 +66,13 @@ class DeadLetters:
 
     def status(self) -> DeadLetterStoreInfo:
         """How much is in the store, and how much it takes."""
-        found: DeadLetterStoreInfo = self._ask(requests.status())
-        return found
+        return self._ask(requests.status())
 
     def purge(
         self, queue: str | None = None, reason: str | None = None, fingerprint: str | None = None, **more: Any
     ) -> int:
         """Remove dead letters for good; returns how many. Without a filter: all. Narrowed as in `list`."""
-        return int(self._ask(requests.purge(make_filter(queue, reason, fingerprint, more))))
+        return self._ask(requests.purge(make_filter(queue, reason, fingerprint, more)))
 
     def redrive(
         self,
@@ -108,7 +104,7 @@ class DeadLetters:
             dry_run=dry_run,
         )  # fmt: skip
         deadline = None if timeout_s is None else time.monotonic() + check_seconds("timeout_s", timeout_s)
-        info: RedriveInfo = self._ask(asked)
+        info = self._ask(asked)
         while wait and requests.is_running(info) and (deadline is None or time.monotonic() < deadline):
             if on_progress is not None:
                 on_progress(info)
@@ -118,18 +114,15 @@ class DeadLetters:
 
     def redrive_status(self, id: int) -> RedriveInfo:
         """A redrive as it stands. Raises UnknownDeadLetter; the last hundred are remembered."""
-        found: RedriveInfo = self._ask(requests.redrive_status(id))
-        return found
+        return self._ask(requests.redrive_status(id))
 
     def redrive_stop(self, id: int) -> RedriveInfo:
         """Send nothing more in this redrive; what is on its way arrives."""
-        found: RedriveInfo = self._ask(requests.redrive_status(id, stop=True))
-        return found
+        return self._ask(requests.redrive_status(id, stop=True))
 
     def redrive_undo(self, id: int) -> RedriveInfo:
         """Stop a redrive, and bring back what nobody was given yet; `taken_back` says how many are on their way.
 
         Raises UnknownDeadLetter; PreconditionFailed for one that went through an exchange.
         """
-        found: RedriveInfo = self._ask(requests.redrive_undo(id))
-        return found
+        return self._ask(requests.redrive_undo(id))

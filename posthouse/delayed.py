@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import builtins
 from datetime import datetime
-from typing import Any, Final, Protocol, Self, final
+from typing import Any, Final, Self, final
 
 import msgspec
 
 from posthouse.arguments import check_count
 from posthouse.delay_times import moment_ms, moment_of
 from posthouse.recurring import Recurring, all_of, request_pause, request_recurring, request_repeat, request_stop
-from posthouse.requests import Answer, Request
+from posthouse.requests import Ask, Request
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages_delay import (
     CancelDelayed,
@@ -118,12 +118,6 @@ def _named(scheduled_id: object, schedule_key: object) -> tuple[int, str | None]
 
 
 # ---- the blocking client's ----
-
-
-class Ask(Protocol):
-    """Asks the broker, and waits for the answer."""
-
-    def __call__(self, request: Request[Answer], /) -> Answer: ...
 
 
 @final

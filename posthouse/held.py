@@ -5,17 +5,14 @@ Requests and values are in `held_requests.py`; questions are put by the client t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 from posthouse import held_requests as requests
 from posthouse.held_requests import HeldMessage
-from posthouse.requests import Request, exchanges
+from posthouse.requests import Ask, exchanges
 from posthouse.transport.messages_hold import HoldInfo
 
 Found = list[HeldMessage]
-Ask = Callable[[Request[Any]], Any]
-"""Asks the broker and waits for the answer."""
 
 
 @final
@@ -44,13 +41,12 @@ class HeldMessages:
 
         Returns how many messages leave; they arrive in order, exactly once. Raises UnknownQueue, UnknownExchange.
         """
-        return int(self._ask(requests.release(exchange, to)))
+        return self._ask(requests.release(exchange, to))
 
     def expire(self, exchange: str) -> int:
         """Make dead letters of all that an exchange holds; returns how many. Raises HoldFull where they take none."""
-        return int(self._ask(requests.expire(exchange)))
+        return self._ask(requests.expire(exchange))
 
     def status(self, exchange: str) -> HoldInfo:
         """How much an exchange holds, its bounds, and what became of what it held. Raises UnknownExchange."""
-        found: HoldInfo = self._ask(requests.status(exchange))
-        return found
+        return self._ask(requests.status(exchange))

@@ -7,9 +7,9 @@ function raises InvalidArgument where it would not be.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, Protocol, TypeVar, final
 
 import msgspec
 
@@ -17,7 +17,7 @@ from posthouse.arguments import check_count
 from posthouse.asking import Call, result_of
 from posthouse.message import Message, Slice
 from posthouse.queue_policies import hold_bounds, queue_policies
-from posthouse.session import DEFAULT_EXCHANGE, REGISTRY
+from posthouse.session import DEFAULT_EXCHANGE
 from posthouse.transport import messages
 from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import InvalidArgument
@@ -32,7 +32,7 @@ from posthouse.transport.messages import (
     QueueSpec,
 )
 from posthouse.transport.messages_calls import ReplyCounts, ReplyStatus
-from posthouse.transport.names import actor_of_queue, check_headers, check_name, check_routing_key
+from posthouse.transport.names import REGISTRY, actor_of_queue, check_headers, check_name, check_routing_key
 
 Answer = TypeVar("Answer")
 
@@ -54,6 +54,18 @@ class Request(Generic[Answer]):
         """What the finished call brought. Raises the error it ended with."""
         found: Answer = result_of(call, self.kind)
         return found
+
+
+class Ask(Protocol):
+    """Asks the broker, and waits for the answer. Raises the error it ended with."""
+
+    def __call__(self, request: Request[Answer], /) -> Answer: ...
+
+
+class AskAsync(Protocol):
+    """The same; the answer is awaited."""
+
+    def __call__(self, request: Request[Answer], /) -> Awaitable[Answer]: ...
 
 
 def check_types(request: messages.Message) -> None:

@@ -46,7 +46,7 @@ from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
 from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
-from posthouse.transport.names import DEAD_LETTER, DELAY
+from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY
 from posthouse.transport.sockets import Sockets
 
 JOURNAL_LOCK_WAIT_S: Final = 5.0
@@ -106,7 +106,7 @@ class Broker:
             Strategy.ONE_FOR_ONE,
             FEW,
             (
-                ChildSpec("registry", "registry", self._run_registry),
+                ChildSpec(REGISTRY, REGISTRY, self._run_registry),
                 GroupSpec("stores", Strategy.ONE_FOR_ONE, MANY, self._stores(), quarantines=True),
                 GroupSpec("queues", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_queue, quarantines=True),
                 GroupSpec("exchanges", Strategy.ONE_FOR_ONE, MANY, make_child=self._make_exchange, quarantines=True),
@@ -167,7 +167,7 @@ class Broker:
         def make(context: Context) -> Actor:
             return RegistryActor(context, boot=self._boot, remove_journal=self._remove_journal)
 
-        return self._run_cell(life, make, self._directory.journal_directory("registry"))
+        return self._run_cell(life, make, self._directory.journal_directory(REGISTRY))
 
     def _run_delay(self, life: Life) -> int:
         limits = DelayLimits(
@@ -253,7 +253,7 @@ class Broker:
     # ---- told by the supervisor ----
 
     def _up(self, actor_id: str, generation: int, endpoint: str) -> None:
-        if actor_id == "registry":
+        if actor_id == REGISTRY:
             self._registry = (endpoint, generation)
         elif actor_id == "door":
             self._listen = endpoint

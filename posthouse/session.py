@@ -15,8 +15,7 @@ from typing import Final, final
 
 import msgspec
 
-from posthouse.asking import Call as Call
-from posthouse.asking import result_of as result_of
+from posthouse.asking import Call
 from posthouse.replies import Replies
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
@@ -48,10 +47,9 @@ from posthouse.transport.messages import (
     Reply,
 )
 from posthouse.transport.messages_calls import ReceiveReplies
-from posthouse.transport.names import actor_of_exchange, actor_of_queue
+from posthouse.transport.names import REGISTRY, actor_of_exchange, actor_of_queue
 from posthouse.transport.session import State
 
-REGISTRY: Final = "registry"
 DEFAULT_EXCHANGE: Final = actor_of_exchange("")
 DOOR_ROUTE: Final = b"door"
 _NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding", "unknown_delayed")

@@ -7,7 +7,7 @@ do and see goes into the `History`; they judge nothing.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,12 @@ import msgspec
 from posthouse.asking import Call
 from posthouse.failure import Failure
 from posthouse.message import Message
-from posthouse.session import REGISTRY, Session
+from posthouse.session import Session
 from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
 from posthouse.transport.messages import NIL, BindingSpec, ExchangeSpec, Options, Outcome, QueueSpec, Receipt
-from posthouse.transport.names import actor_of_queue
+from posthouse.transport.names import REGISTRY, actor_of_queue
 from posthouse.transport.session import State
 from tests.simulation.world import LIMITS, WALL_MS, World
 
@@ -121,9 +121,17 @@ class SimClient:
         self.flush()
         self.world.after(20, self._tick)
 
-    def ask(self, make: Callable[[int], Any], then: Callable[[Call], None], *, is_removal: bool = False) -> None:
-        """Ask the registry, and go on when it has answered."""
-        call = self.session.call(REGISTRY, make, is_removal=is_removal)
+    def ask(
+        self,
+        make: Callable[[int], Any],
+        then: Callable[[Call], None],
+        target: str = REGISTRY,
+        *,
+        is_removal: bool = False,
+    ) -> None:
+        """Ask an actor, and go on when it has answered."""
+        call = self.session.call(target, make, is_removal=is_removal)
+        self.flush()
 
         def look() -> None:
             if call.is_done:
@@ -132,6 +140,20 @@ class SimClient:
                 self.world.after(5, look)
 
         look()
+
+    def take_receipts(self, stream: Stream | None, bodies: dict[int, bytes]) -> Iterator[tuple[int, bytes, Receipt]]:
+        """Numbers of a stream whose fate has become known, with their bodies; the history is told."""
+        waiters = {} if stream is None else stream.waiters
+        for number in [number for number, receipt in waiters.items() if receipt is not None]:
+            receipt = waiters.pop(number)
+            assert receipt is not None
+            body = bodies[number]
+            assert body not in self.history.confirmed, "one message, two receipts"
+            if receipt.code is None:
+                self.history.confirmed[body] = receipt
+            else:
+                self.history.refused[body] = receipt.code
+            yield number, body, receipt
 
 
 class SimPublisher(SimClient):
@@ -167,18 +189,8 @@ class SimPublisher(SimClient):
         self.world.after(self.random.randint(1, 60), self._publish)
 
     def took_in(self) -> None:
-        stream = self._stream
-        if stream is None:
-            return
-        for number in [number for number, receipt in stream.waiters.items() if receipt is not None]:
-            receipt = stream.waiters.pop(number)
-            assert receipt is not None
-            body = self._bodies[number]
-            assert body not in self.history.confirmed, "one message, two receipts"
-            if receipt.code is None:
-                self.history.confirmed[body] = receipt
-            else:
-                self.history.refused[body] = receipt.code
+        for _ in self.take_receipts(self._stream, self._bodies):
+            pass
 
 
 class SimConsumer(SimClient):
@@ -291,7 +303,6 @@ class SimBinder(SimClient):
         binding = BindingSpec(source=self.EXCHANGE, destination=self.QUEUE)
         change = messages.Unbind if self._is_bound else messages.Bind
         self.ask(lambda number: change(number, binding), self._changed, is_removal=self._is_bound)
-        self.flush()
 
     def _changed(self, call: Call) -> None:
         assert call.error is None, call.error
@@ -343,4 +354,3 @@ class SimArchitect(SimClient):
         else:
             make = lambda number: messages.Bind(number, spec)  # noqa: E731
         self.ask(make, self._next)
-        self.flush()

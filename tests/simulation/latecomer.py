@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from posthouse.session import Call
+from posthouse.asking import Call
 from posthouse.transport import messages
 from posthouse.transport.messages import BindingSpec
 from posthouse.transport.messages_dead import DeadLetterFilter, Redrive
@@ -17,14 +17,12 @@ class SimLatecomer(SimClient):
     def __init__(self, world: World, name: str, history: History, plan: list[tuple[int, BindingSpec]]) -> None:
         super().__init__(world, name, history)
         self.bound = 0
-        self.is_done = False
         for at_ms, binding in plan:
             world.at(world.now_ms + at_ms, lambda binding=binding: self._bind(binding))  # type: ignore[misc]
         world.after(400, self._rescue)
 
     def _bind(self, binding: BindingSpec) -> None:
         self.ask(lambda number: messages.Bind(number, binding), self._was_bound)
-        self.flush()
 
     def _was_bound(self, call: Call) -> None:
         assert call.error is None, call.error
@@ -32,13 +30,8 @@ class SimLatecomer(SimClient):
 
     def _rescue(self) -> None:
         wanted = DeadLetterFilter(reason="no_subscriber")
-        asked = self.session.call(DEAD_LETTER, lambda number: Redrive(number, wanted, to="rescued"))
-        self.flush()
-        self._await(asked)
+        self.ask(lambda number: Redrive(number, wanted, to="rescued"), self._was_rescued, DEAD_LETTER)
 
-    def _await(self, call: Call) -> None:
-        if call.is_done:
-            assert call.error is None, call.error
-            self.world.after(self.random.randint(100, 600), self._rescue)
-        else:
-            self.world.after(5, lambda: self._await(call))
+    def _was_rescued(self, call: Call) -> None:
+        assert call.error is None, call.error
+        self.world.after(self.random.randint(100, 600), self._rescue)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from posthouse.asking import Call, result_of
 from posthouse.transport.messages_dead import (
     DeadLetterFilter,
@@ -29,20 +27,18 @@ class SimUndertaker(SimClient):
 
     def _redrive(self) -> None:
         canary = 0 if self.is_tidy else self.random.choice([0, 0, 2])
-        asked = self.session.call(
-            DEAD_LETTER, lambda number: Redrive(number, DeadLetterFilter(), canary=canary, failure_share=0.5)
+        self.ask(
+            lambda number: Redrive(number, DeadLetterFilter(), canary=canary, failure_share=0.5),
+            self._redriven,
+            DEAD_LETTER,
         )
-        self.flush()
-        self._await(asked, self._redriven)
 
     def _redriven(self, call: Call) -> None:
         assert call.error is None, call.error
         info = result_of(call, RedriveInfo)
         self.history.redriven += info.matched
         if not self.is_tidy and self.random.random() < 0.4:
-            asked = self.session.call(DEAD_LETTER, lambda number: UndoRedrive(number, info.id))
-            self.flush()
-            self._await(asked, self._undone)
+            self.ask(lambda number: UndoRedrive(number, info.id), self._undone, DEAD_LETTER)
         else:
             self._count()
 
@@ -52,16 +48,8 @@ class SimUndertaker(SimClient):
         self._count()
 
     def _count(self) -> None:
-        asked = self.session.call(DEAD_LETTER, DeadLetterStatus)
-        self.flush()
-        self._await(asked, self._counted)
+        self.ask(DeadLetterStatus, self._counted, DEAD_LETTER)
 
     def _counted(self, call: Call) -> None:
         self.left = result_of(call, DeadLetterStoreInfo).messages
         self.world.after(100 if self.is_tidy else self.random.randint(200, 900), self._redrive)
-
-    def _await(self, call: Call, then: Callable[[Call], None]) -> None:
-        if call.is_done:
-            then(call)
-        else:
-            self.world.after(5, lambda: self._await(call, then))

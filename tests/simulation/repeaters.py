@@ -39,8 +39,15 @@ class SimRepeater(SimClient):
         start_ms = now_ms + self.random.randint(1, 300)
         until_ms = max(self._calm_ms + 1_500, start_ms)
         body = f"{self.name}:{what}".encode()
-        call = self.session.call(
-            DELAY,
+
+        def made(call: Call) -> None:
+            assert call.error is None, call.error
+            if what == STOPPED:
+                self.world.after(self.random.randint(1, 1_500), lambda: self._stop(body, start_ms, every_ms))
+            else:
+                self._made(body, what, range(start_ms, until_ms + 1, every_ms))
+
+        self.ask(
             lambda number: Repeat(
                 number,
                 body.decode(),
@@ -53,12 +60,9 @@ class SimRepeater(SimClient):
                 until_ms=None if what == STOPPED else until_ms,
                 misfire="all" if what == STOPPED else what,
             ),
+            made,
+            DELAY,
         )
-        self.flush()
-        if what == STOPPED:
-            self._when_done(call, lambda: self._stop_later(body, start_ms, every_ms))
-        else:
-            self._when_done(call, lambda: self._made(body, what, range(start_ms, until_ms + 1, every_ms)))
 
     def _made(self, body: bytes, what: str, instants: range) -> None:
         now_ms = WALL_MS + self.world.now_ms
@@ -67,19 +71,14 @@ class SimRepeater(SimClient):
             self._expect(body, instant, is_certain)
         self._next()
 
-    def _stop_later(self, body: bytes, start_ms: int, every_ms: int) -> None:
-        self.world.after(self.random.randint(1, 1_500), lambda: self._stop(body, start_ms, every_ms))
-
     def _stop(self, body: bytes, start_ms: int, every_ms: int) -> None:
-        call = self.session.call(DELAY, lambda number: StopRecurring(number, body.decode()), is_removal=True)
-        self.flush()
-
-        def stopped() -> None:
+        def stopped(call: Call) -> None:
+            assert call.error is None, call.error
             for instant in range(start_ms, WALL_MS + self.world.now_ms + LEAD_MS + 1, every_ms):
                 self._expect(body, instant, False)
             self._next()
 
-        self._when_done(call, stopped)
+        self.ask(lambda number: StopRecurring(number, body.decode()), stopped, DELAY, is_removal=True)
 
     def _expect(self, body: bytes, instant: int, is_certain: bool) -> None:
         history = self.history
@@ -89,18 +88,6 @@ class SimRepeater(SimClient):
         history.due[name] = instant
         if not is_certain:
             history.perhaps_gone.add(name)
-
-    def _when_done(self, call: Call, then: object) -> None:
-        assert callable(then)
-
-        def look() -> None:
-            if call.is_done:
-                assert call.error is None, call.error
-                then()
-            else:
-                self.world.after(5, look)
-
-        look()
 
 
 def _shown(instant: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from posthouse.asking import Call
 from posthouse.stream import Stream
 from posthouse.transport.messages import NIL, Options
 from posthouse.transport.messages_delay import CancelDelayed, FireDelayed, RescheduleDelayed
@@ -52,18 +53,9 @@ class SimScheduler(SimClient):
         self.world.after(self.random.randint(1, 90), self._publish)
 
     def took_in(self) -> None:
-        stream = self._stream
-        if stream is None:
-            return
-        for number in [number for number, receipt in stream.waiters.items() if receipt is not None]:
-            receipt = stream.waiters.pop(number)
-            assert receipt is not None
-            body = self._bodies[number]
-            assert body not in self.history.confirmed, "one message, two receipts"
+        for number, body, receipt in self.take_receipts(self._stream, self._bodies):
             if receipt.code is not None:
-                self.history.refused[body] = receipt.code
                 continue
-            self.history.confirmed[body] = receipt
             whim = self.random.random()
             if receipt.scheduled_id and whim < 0.3:
                 self._change(body, receipt.scheduled_id + number - receipt.first_seq, whim)
@@ -80,12 +72,9 @@ class SimScheduler(SimClient):
             due_ms = WALL_MS + self.world.now_ms + self.random.randint(1, 3_000)
             self.history.due[body] = min(due_ms, self.history.due[body])
             make = lambda number: RescheduleDelayed(number, due_ms, scheduled_id)  # noqa: E731
-        call = self.session.call(DELAY, make)
 
-        def look() -> None:
-            if not call.is_done:
-                self.world.after(5, look)
-            elif whim < 0.15 and call.error is None:
+        def changed(call: Call) -> None:
+            if whim < 0.15 and call.error is None:
                 self.history.cancelled.add(body)
 
-        look()
+        self.ask(make, changed, DELAY)

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.asking import Call
-from posthouse.session import REGISTRY, Session
+from posthouse.session import Session
 from posthouse.subscription import Subscription
 from posthouse.transport import wire
 from posthouse.transport.limits import Limits
@@ -32,6 +32,7 @@ from posthouse.transport.messages import (
     Reply,
     encode,
 )
+from posthouse.transport.names import REGISTRY
 from posthouse.transport.wire import Kind
 from tests.support.actor_bench import WALL_MS, Peer, batch
 

@@ -1,8 +1,24 @@
-"""What delivery tests say to a queue: publish numbers, take so many messages, look at the counts."""
+"""What delivery tests do with a queue: publish numbers, take so many messages, hold some, look at the counts."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import posthouse
+
+HOLDER: Final = """
+import sys, threading
+import posthouse
+
+address, queue, count = sys.argv[1:]
+with posthouse.connect(address, name="holder") as broker, broker.consume(queue, prefetch=int(count)) as messages:
+    held = []
+    while len(held) < int(count):
+        held += messages.batch(int(count) - len(held), timeout_s=20.0)
+    print("holds", *(message.body.decode() for message in held), flush=True)
+    threading.Event().wait()
+"""
+"""A consumer that takes so many messages of a queue, says which, and never settles them."""
 
 
 def publish(broker: posthouse.Broker, queue: str, count: int) -> None:

@@ -15,24 +15,11 @@ from posthouse import Retry
 from posthouse.errors import DiskSpaceLow, Unroutable
 from tests.support.broker_process import BrokerProcess, end, read_line, start_python
 from tests.support.patterns import PATTERNS, Pattern, Route
-from tests.support.queue_traffic import numbers, ready, take
+from tests.support.queue_traffic import HOLDER, numbers, ready, take
 from tests.support.small_disk import MIB, can_mount, small_disk
 from tests.support.waiting import eventually
 
 SOON = Retry(max_attempts=2, first_delay_s=0.02, jitter=False)
-
-HOLDER = """
-import sys, threading
-import posthouse
-
-address, queue, count = sys.argv[1:]
-with posthouse.connect(address, name="holder") as broker, broker.consume(queue, prefetch=int(count)) as messages:
-    held = []
-    while len(held) < int(count):
-        held += messages.batch(int(count) - len(held), timeout_s=20.0)
-    print("holds", len(held), flush=True)
-    threading.Event().wait()
-"""
 
 patterns = pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.name)
 
@@ -156,7 +143,7 @@ def test_consumer_dies(shared: BrokerProcess, broker: posthouse.Broker, pattern:
     publish(broker, route, 4)
     holder = start_python(HOLDER, shared.ipc, route.queue, "3")
     try:
-        assert read_line(holder) == "holds 3"
+        assert read_line(holder) == "holds 0 1 2"
     finally:
         end([holder])
     taken = sorted(take_all(broker, route.queue, 4), key=lambda message: int(message.body))

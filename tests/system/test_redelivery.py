@@ -15,23 +15,10 @@ import pytest
 
 import posthouse
 from tests.support.broker_process import BrokerProcess, end, read_line, start_python
-from tests.support.queue_traffic import numbers, publish, ready, take
+from tests.support.queue_traffic import HOLDER, numbers, publish, ready, take
 from tests.support.waiting import eventually, for_a_while
 
 StartProgram = Callable[..., subprocess.Popen[bytes]]
-
-HOLDER: Final = """
-import sys, threading
-import posthouse
-
-address, queue, count = sys.argv[1:]
-with posthouse.connect(address, name="holder") as broker, broker.consume(queue, prefetch=int(count)) as messages:
-    held = []
-    while len(held) < int(count):
-        held += messages.batch(int(count) - len(held), timeout_s=20.0)
-    print("holds", *(message.body.decode() for message in held), flush=True)
-    threading.Event().wait()
-"""
 
 PUBLISHER: Final = """
 import sys

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from posthouse.asking import result_of
-from posthouse.session import REGISTRY
 from posthouse.transport import messages
 from posthouse.transport.errors import ActorDown, OutcomeUnknown, PosthouseError, UnknownExchange, UnknownQueue
 from posthouse.transport.messages import (
@@ -17,6 +16,7 @@ from posthouse.transport.messages import (
     QueueUnused,
     Receipt,
 )
+from posthouse.transport.names import REGISTRY
 from tests.support.client_bench import QUEUE, ClientBench, ask, subscribe
 
 EXCHANGE = "exchange:ex"
