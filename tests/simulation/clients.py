@@ -21,7 +21,7 @@ from posthouse.stream import Stream
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
 from posthouse.transport.messages import NIL, BindingSpec, ExchangeSpec, Options, Outcome, QueueSpec, Receipt
-from posthouse.transport.names import REGISTRY, actor_of_queue
+from posthouse.transport.names import REGISTRY, actor_of_exchange, actor_of_queue
 from posthouse.transport.session import State
 from tests.simulation.world import LIMITS, WALL_MS, World
 
@@ -63,6 +63,16 @@ class History:
     """Delayed messages whose cancellation, or replacement by a later one of the same key, was confirmed."""
     perhaps_gone: set[bytes] = field(default_factory=set)
     """Those of which it is not known, or that may have fired before."""
+    sent_ms: dict[bytes, int] = field(default_factory=dict)
+    told_ms: dict[bytes, int] = field(default_factory=dict)
+    died: list[tuple[int, str]] = field(default_factory=list)
+    """When which actor died."""
+
+    def was_sent_again(self, body: bytes) -> bool:
+        """Whether its exchange died before its receipt came, so that it was routed by a later life."""
+        exchange = actor_of_exchange(self.published[body][0])
+        until_ms = self.told_ms.get(body, self.sent_ms[body])
+        return any(actor == exchange and self.sent_ms[body] <= ms <= until_ms for ms, actor in self.died)
 
 
 def name_of(body: bytes, instant: str | None) -> bytes:
@@ -149,6 +159,7 @@ class SimClient:
             assert receipt is not None
             body = bodies[number]
             assert body not in self.history.confirmed, "one message, two receipts"
+            self.history.told_ms[body] = self.world.now_ms
             if receipt.code is None:
                 self.history.confirmed[body] = receipt
             else:
@@ -183,6 +194,7 @@ class SimPublisher(SimClient):
             self._bodies[number] = body
             self._stream.waiters[number] = None
             self.history.published[body] = (self.exchange, key, headers)
+            self.history.sent_ms[body] = self.world.now_ms
             self.history.order[body] = (self._stream.number, number)
         self._stream.close_batch()
         self.flush()

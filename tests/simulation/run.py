@@ -106,7 +106,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     source = random.Random(seed)
     weather = _weather(source)
     world = World(seed)
-    history = History()
+    history = History(died=world.died)
     architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
     assert _until(world, lambda: architect.is_done, SETUP_MS_MAX)
     for exchange in ("fan", "top"):

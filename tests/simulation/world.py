@@ -81,6 +81,7 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.clients: dict[str, Client] = {}
         self.deaths: dict[str, int] = {}
+        self.died: list[tuple[int, str]] = []
         self.power_cuts = 0
         self.cuts_before: dict[int, int] = {}
         self.trace: list[str] = []
@@ -283,6 +284,7 @@ class World:
         if node is None:
             return
         self.deaths[how] = self.deaths.get(how, 0) + 1
+        self.died.append((self.now_ms, actor_id))
         self.note(f"{actor_id} dies {how}")
         if node.journal_directory is not None:
             self.disk.kill(node.journal_directory)
@@ -296,6 +298,7 @@ class World:
         self.note("the power is cut")
         for actor_id, node in list(self.nodes.items()):
             del self.nodes[actor_id]
+            self.died.append((self.now_ms, actor_id))
             self._break_connections(actor_id, node.cell.generation)
         self.disk.crash(self.random)
         self._boot += 1
