@@ -80,6 +80,7 @@ queue             stores, delivers and settles
 delay             keeps delayed messages and publishes each when it is due
 delay_journal     the scheduler's journal as its shell uses it: bodies read back, segments let go
 delay_repeats     recurring schedules made, listed, stopped, and turned into messages in time
+delay_burials     what no exchange takes, on its way from the scheduler to the dead letters
 delay_requests    what clients ask the scheduler: list, cancel, reschedule, fire
 registry_directory  who lives where, told to whoever asked
 queue             stores, delivers and settles

@@ -18,6 +18,8 @@ import msgspec
 from posthouse.actors import delay_records as records
 from posthouse.actors.actor import Context
 from posthouse.actors.delay_bodies import Body, joined
+from posthouse.actors.delay_burials import TIMER as BURIALS
+from posthouse.actors.delay_burials import DelayBurials
 from posthouse.actors.delay_journal import DelayJournal
 from posthouse.actors.delay_moves import Move, grouped
 from posthouse.actors.delay_records import Kind
@@ -71,7 +73,7 @@ RETRY_MS: Final = 5_000
 TRY_AGAIN: Final = frozenset(
     {ActorDown.code, DiskSpaceLow.code, HoldFull.code, QueueFull.code, "unavailable", "not_done"}
 )
-"""Refusals that time may mend. After any other the message is kept as failed."""
+"""Refusals that time may mend. After any other the message goes to the dead letters."""
 
 DISK_LOOK_MS: Final = 1_000
 
@@ -100,6 +102,7 @@ class DelayActor:
         self._state = DelayState()
         self._journal = DelayJournal(context, self._state, limits.compact_bytes_min)
         self._requests = DelayRequests(context, self._state, self._journal)
+        self._burials = DelayBurials(context, self._state, self._journal)
         self._repeats = DelayRepeats(context, self._state, self._check_new)
         self._registry = context.connect(REGISTRY, survives=False)
         self._exchanges: set[str] | None = None
@@ -127,6 +130,7 @@ class DelayActor:
             for record in chunk:
                 replay.record(record.position, record.kind, record.payload)
         self._state.rebuilt()
+        self._burials.start()
         self._look_at_disk()
         # A crash between announcement and departure: not early now, and not for ever if the clock was set back.
         now_ms = self._context.wall_ms
@@ -141,6 +145,8 @@ class DelayActor:
         elif isinstance(message, Receipt) and self._links.get(_exchange_of(arrived.link)) is arrived.link:
             for move in self._state.contents.moves.within(message.stream, message.first_seq, message.count):
                 move.refusal = None if message.code is None else (message.code, message.text)
+        elif isinstance(message, StoreNote) and self._burials.owns(arrived.link):
+            self._burials.noted(message)
         elif isinstance(message, TopologyChange) and arrived.link is self._registry:
             self._learn(message)
         elif isinstance(message, RecurringMessage):
@@ -154,14 +160,21 @@ class DelayActor:
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
         """Exchanges that come back get everything unsettled again; who asked and left gets no answer."""
+        if self._burials.owns(link) and abandoned:
+            self._burials.abandoned(abandoned)
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
-        self._ended += contexts
+        if self._burials.owns(link):
+            self._burials.settled(contexts)
+        else:
+            self._ended += contexts
 
     def wake(self, key: str) -> None:
         """What is due is looked at in every round."""
         if key == "disk":
             self._look_at_disk()
+        elif key == BURIALS:
+            self._burials.wake()
 
     def noticed(self, message: control.FromSupervisor) -> None:
         """Where others live is the links' business."""
@@ -171,6 +184,7 @@ class DelayActor:
         self._announce()
         self._depart()
         self._finish_moves()
+        self._burials.finish_round()
         is_fetching = self._fetch()
         if self._context.journal.segment_is_full:
             self._write_fired()
@@ -292,17 +306,20 @@ class DelayActor:
                 self._context.append(Kind.RETURNED, records.encode(returned), is_durable=False)
                 self._state.returned(move, due_ms)
             else:
-                failed = records.Failed(*move.key, *move.refusal)
-                self._context.append(Kind.FAILED, records.encode(failed), is_durable=False)
-                superseded = contents.failed(move, *move.refusal)
-                if superseded:
-                    self._context.append(Kind.CANCELLED, records.encode(superseded), is_durable=False)
-                    for message_id in superseded:
-                        self._state.cancel(message_id)
+                self._fail(move, *move.refusal)
         if not self._fired:
             self._fired_ms = self._context.monotonic_ms
         elif self._context.monotonic_ms >= self._fired_ms + SETTLED_WORD_MS:
             self._write_fired()
+
+    def _fail(self, move: Move, code: str, text: str) -> None:
+        self._context.append(Kind.FAILED, records.encode(records.Failed(*move.key, code, text)), is_durable=False)
+        failed = self._state.contents.failed(move, code, text)
+        self._burials.refused(failed.dead, code, text)
+        if failed.superseded:
+            self._context.append(Kind.CANCELLED, records.encode(failed.superseded), is_durable=False)
+            for message_id in failed.superseded:
+                self._state.cancel(message_id)
 
     def _write_fired(self) -> None:
         """Before anything that these messages stood in is let go of, or they would be there again after a crash."""

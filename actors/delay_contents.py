@@ -7,18 +7,27 @@ memory to be quick (the timetable, bodies) is not part of it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import msgspec
 
-from posthouse.actors.delay_ledger import FAILED, FIRING, GONE, Ledger
-from posthouse.actors.delay_moves import Move, Moves
-from posthouse.actors.delay_records import Counters, Mark
+from posthouse.actors.delay_ledger import BURYING, FAILED, FIRING, GONE, Ledger
+from posthouse.actors.delay_moves import MOVE_BYTES_MAX, Move, Moves
+from posthouse.actors.delay_records import Burial, Counters, Mark
 from posthouse.actors.delay_schedules import Schedules
+from posthouse.actors.move import Outbox
 from posthouse.actors.queue_streams import Streams
 
 RECENT_BATCHES_MAX: Final = 16_384
 """A publisher that did not hear the answer and sends again gets the same ids, if it was one of so many last batches."""
+
+
+@final
+class Failed(NamedTuple):
+    """What becomes of messages that were refused for good: dead letters, or gone for a later one of their schedule."""
+
+    dead: list[int]
+    superseded: list[int]
 
 
 @final
@@ -27,6 +36,7 @@ class DelayContents:
 
     __slots__ = (
         "_key_of",
+        "burials",
         "counters",
         "failures",
         "keys",
@@ -41,6 +51,7 @@ class DelayContents:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.moves = Moves()
+        self.burials: Outbox[Burial] = Outbox()
         self.schedules = Schedules()
         self.streams = Streams()
         self.counters = Counters()
@@ -67,7 +78,7 @@ class DelayContents:
         before = self.keys.get(key, 0)
         self.keys[key] = message_id
         self._key_of[message_id] = key
-        return 0 if self.ledger.due(before) in (GONE, FIRING) else before
+        return 0 if self.ledger.due(before) in (GONE, FIRING, BURYING) else before
 
     def rename(self, message_id: int, key: str) -> None:
         """A message that was copied forward in the journal had this key, unless a later one has it now."""
@@ -94,23 +105,35 @@ class DelayContents:
                 self.forget(message_id)
             self.counters.fired += len(move.ids)
 
-    def failed(self, move: Move, code: str, text: str) -> list[int]:
-        """The exchange will never take it: its messages are kept, with the reason.
-
-        Of a schedule only the last is: returns those that are to go for it.
-        """
-        superseded: list[int] = []
+    def failed(self, move: Move, code: str, text: str) -> Failed:
+        """The exchange will never take it. Of a schedule that still stands the last is kept, with the reason."""
+        found = Failed([], [])
         if self.moves.remove(move):
             reason = (code, text)
             for message_id in move.ids:
                 if self.ledger.set(message_id, FAILED):
                     self.failures[message_id] = reason
                     schedule = self.schedules.left(message_id)
-                    if schedule is not None:
-                        if self.ledger.due(schedule.failed_id) == FAILED:
-                            superseded.append(schedule.failed_id)
-                        schedule.failed_id = message_id
-        return superseded
+                    if schedule is None:
+                        found.dead.append(message_id)
+                        continue
+                    if self.ledger.due(schedule.failed_id) == FAILED:
+                        found.superseded.append(schedule.failed_id)
+                    schedule.failed_id = message_id
+        return found
+
+    def bury(self, burial: Burial) -> None:
+        """These set out for the dead letters. Without its bytes at hand, an intent counts as the largest move."""
+        self.burials.stream = burial.stream
+        self.burials.add(len(burial.ids), MOVE_BYTES_MAX, burial, burial.first_seq)
+        for message_id in burial.ids:
+            self.ledger.set(message_id, BURYING)
+
+    def buried(self, burial: Burial) -> None:
+        """The dead letters have them."""
+        for message_id in burial.ids:
+            self.forget(message_id)
+        self.counters.dead_lettered += len(burial.ids)
 
     def returned(self, move: Move, due_ms: int) -> None:
         """The exchange could not take it now: its messages wait again."""

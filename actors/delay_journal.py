@@ -113,7 +113,8 @@ class DelayJournal:
         journal, state = self._context.journal, self._state
         journal.commit()
         schedules = [(Kind.SCHEDULE, records.encode(schedule)) for schedule in state.contents.schedules]
-        journal.rotate([(Kind.MARK, records.encode(state.mark())), *schedules])
+        burials = [(Kind.BURY, records.encode(intent.item)) for intent in state.contents.burials.intents()]
+        journal.rotate([(Kind.MARK, records.encode(state.mark())), *schedules, *burials])
         self._trim()
         size = journal.stats().bytes
         if size > self._compact_bytes_min and size > COMPACT_RATIO * state.live_bytes():

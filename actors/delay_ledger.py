@@ -18,6 +18,7 @@ PAGE_ENTRIES_MAX: Final = 1_024
 GONE: Final = 0
 FAILED: Final = -1
 FIRING: Final = -2
+BURYING: Final = -3
 """What stands in the place of a due time, which is 1 or more, when a message does not wait."""
 
 
@@ -62,7 +63,10 @@ class _Page:
 
 @final
 class Ledger:
-    """The messages by id. Counts are for reading: `live`, of which `failed` and `firing`; the rest waits."""
+    """The messages by id. Counts are for reading: `live`, of which `failed` and `firing`; the rest waits.
+
+    What is on its way to the dead letters counts as failed.
+    """
 
     __slots__ = ("_exchange_names", "_exchange_numbers", "_firsts", "_pages", "failed", "firing", "live")
 
@@ -140,7 +144,7 @@ class Ledger:
     # ---- looking ----
 
     def due(self, message_id: int) -> int:
-        """When it is due; or GONE, FAILED, FIRING."""
+        """When it is due; or GONE, FAILED, FIRING, BURYING."""
         page, at = self._find(message_id)
         if page is None or at == len(page.ids) or page.ids[at] != message_id:
             return GONE
@@ -179,7 +183,7 @@ class Ledger:
     # ---- changing ----
 
     def set(self, message_id: int, due: int) -> int:
-        """Another due time, or GONE, FAILED, FIRING; returns what it was. Nothing happens to what is gone."""
+        """Another due time, or GONE, FAILED, FIRING, BURYING; returns what it was. Nothing happens to what is gone."""
         page, at = self._find(message_id)
         if page is None or at == len(page.ids) or page.ids[at] != message_id or not page.dues[at]:
             return GONE
@@ -196,7 +200,7 @@ class Ledger:
     def _count(self, due: int, change: int) -> None:
         if due != GONE:
             self.live += change
-        if due == FAILED:
+        if due in (FAILED, BURYING):
             self.failed += change
         elif due == FIRING:
             self.firing += change

@@ -19,12 +19,16 @@
                  count, is_paused, failed_id]
     11 OCCURRED  as KEPT; head: MessagePack [id, schedule_id, passed_ms]
     12 STOPPED   MessagePack schedule_id
+    13 BURY      MessagePack [stream, first_seq, died_ms, code, text, [id, …]]
+    14 BURIED    MessagePack [first_seq, …]
 
-FIRE is the intent: these messages leave, in this order, as one batch under these numbers of a stream of the scheduler's
-own. FIRED, FAILED or RETURNED is what became of it; without one it is sent again. SCHEDULE is a schedule as it is now;
-every segment begins with all of them. OCCURRED is a message that a schedule made, and that the schedule's instants are
-done with up to `passed_ms`: both or neither. Integers are little endian. Kinds are
-never used again; fields may be appended. What passes the journal's checksums and makes no sense is `JournalCorrupt`.
+FIRE is the intent: these messages leave, in this order, as one batch under these numbers of a stream of the
+scheduler's own. FIRED, FAILED or RETURNED is what became of it; without one it is sent again. SCHEDULE is a schedule
+as it is now; every segment begins with all of them. OCCURRED is a message that a schedule made, and that the
+schedule's instants are done with up to `passed_ms`: both or neither. BURY is the intent to move what has failed to
+the dead letters under these numbers, and BURIED that they have it; every segment begins with the intents of which
+that is not yet known. Integers are little endian. Kinds are never used again; fields may be appended. What passes the
+journal's checksums and makes no sense is `JournalCorrupt`.
 """
 
 from __future__ import annotations
@@ -59,6 +63,8 @@ class Kind(enum.IntEnum):
     SCHEDULE = 10
     OCCURRED = 11
     STOPPED = 12
+    BURY = 13
+    BURIED = 14
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +102,18 @@ class Returned(_Record, frozen=True):
 
 
 @final
+class Burial(_Record, frozen=True):
+    """Messages that have failed, and came in one batch, go to the dead letters under these numbers."""
+
+    stream: int
+    first_seq: int
+    died_ms: int
+    code: str
+    text: str
+    ids: list[int]
+
+
+@final
 class Rescheduled(_Record, frozen=True):
     """A message has another time."""
 
@@ -113,6 +131,7 @@ class Counters(msgspec.Struct, array_like=True):
     cancelled: int = 0
     replaced: int = 0
     retried: int = 0
+    dead_lettered: int = 0
 
 
 @final
@@ -177,6 +196,7 @@ _fired = msgspec.msgpack.Decoder(list[tuple[int, int, int]])
 _failed = msgspec.msgpack.Decoder(Failed)
 _returned = msgspec.msgpack.Decoder(Returned)
 _ids = msgspec.msgpack.Decoder(list[int])
+_burial = msgspec.msgpack.Decoder(Burial)
 _rescheduled = msgspec.msgpack.Decoder(Rescheduled)
 _mark = msgspec.msgpack.Decoder(Mark)
 _kept = msgspec.msgpack.Decoder(KeptHead)
@@ -265,6 +285,13 @@ def decode_returned(payload: Bytes) -> Returned:
 
 def decode_ids(payload: Bytes) -> list[int]:
     return _decoded(_ids, payload)
+
+
+def decode_burial(payload: Bytes) -> Burial:
+    burial = _decoded(_burial, payload)
+    if not burial.ids:
+        raise JournalCorrupt("a BURY record names no message")
+    return burial
 
 
 def decode_rescheduled(payload: Bytes) -> Rescheduled:

@@ -13,7 +13,7 @@ import msgspec
 
 from posthouse.actors import delay_records as records
 from posthouse.actors.delay_contents import DelayContents
-from posthouse.actors.delay_ledger import FAILED, FIRING, GONE, Place
+from posthouse.actors.delay_ledger import BURYING, FAILED, FIRING, GONE, Place
 from posthouse.actors.delay_moves import Move
 from posthouse.actors.delay_records import Counters, Fire, Kept, Kind, Mark, Occurred
 from posthouse.transport import messages
@@ -26,7 +26,7 @@ from posthouse.transport.messages import Batch
 class DelayReplay:
     """Applies what the journal says to the contents, which nobody else may change meanwhile."""
 
-    __slots__ = ("_contents", "_halves", "_position", "_stored_to")
+    __slots__ = ("_burying", "_contents", "_halves", "_position", "_stored_to")
 
     def __init__(self, contents: DelayContents) -> None:
         self._contents = contents
@@ -34,6 +34,7 @@ class DelayReplay:
         # Not the same as `next_id`: a mark may be written between a store and its record.
         self._stored_to = 0
         self._halves: list[Move] = []
+        self._burying: set[int] = set()
 
     def record(self, position: int, kind: int, payload: records.Bytes) -> None:
         """Apply one record; positions seen before are passed over. Raises JournalCorrupt."""
@@ -82,6 +83,14 @@ class DelayReplay:
             self._occurred(head, read_batch(raw, position), len(raw), position)
         elif kind == Kind.STOPPED:
             contents.schedules.remove(records.decode_stopped(payload))
+        elif kind == Kind.BURY:
+            burial = records.decode_burial(payload)
+            if contents.burials.get(burial.first_seq) is None:
+                contents.bury(burial)
+                self._burying.update(burial.ids)
+        elif kind == Kind.BURIED:
+            for first_seq in records.decode_ids(payload):
+                self._buried(first_seq)
         else:
             raise JournalCorrupt(
                 f"the record at {position} has kind {kind}, which this version does not know; "
@@ -99,6 +108,16 @@ class DelayReplay:
             if self._contents.moves.get(*move.key) is move:
                 self._contents.fired(move)
         self._halves.clear()
+
+        self._contents.burials.replayed()
+        self._burying.clear()
+
+    def _buried(self, first_seq: int) -> None:
+        intent = self._contents.burials.get(first_seq)
+        if intent is not None:
+            self._contents.burials.drop(intent)
+            self._contents.buried(intent.item)
+            self._burying.difference_update(intent.item.ids)
 
     def _store(self, first_id: int, batch: Batch, size: int, position: int) -> None:
         contents = self._contents
@@ -164,7 +183,8 @@ class DelayReplay:
         number = contents.ledger.exchange_number(batch.exchange)
         for index, (message_id, due) in enumerate(zip(kept.head.ids, kept.head.dues, strict=True)):
             is_failed = due <= 0
-            contents.ledger.put(message_id, FAILED if is_failed else due, Place(position, index, number))
+            state = BURYING if message_id in self._burying else FAILED
+            contents.ledger.put(message_id, state if is_failed else due, Place(position, index, number))
             if is_failed:
                 contents.failures[message_id] = kept.head.failure or ("refused", "")
             if batch.options is not None and batch.options.schedule_key is not None:

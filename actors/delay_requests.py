@@ -10,7 +10,7 @@ import msgspec
 from posthouse.actors import delay_records as records
 from posthouse.actors.actor import Context
 from posthouse.actors.delay_journal import DelayJournal
-from posthouse.actors.delay_ledger import FAILED, FIRING
+from posthouse.actors.delay_ledger import BURYING, FAILED, FIRING
 from posthouse.actors.delay_records import Kind
 from posthouse.actors.delay_state import DelayState, check_due
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation
@@ -86,7 +86,7 @@ class DelayRequests:
                     routing_key=body.template.routing_key,
                     deliver_at_ms=due,
                     size=len(body.data),
-                    state="failed" if now == FAILED else "firing" if now == FIRING else "waiting",
+                    state="failed" if now in (FAILED, BURYING) else "firing" if now == FIRING else "waiting",
                     code=code,
                     text=text,
                 )

@@ -116,6 +116,10 @@ class Schedules:
 
     # ---- what became of its messages ----
 
+    def failed_ids(self) -> set[int]:
+        """The last message that was refused of each."""
+        return {schedule.failed_id for schedule in self if schedule.failed_id}
+
     def owns(self, message_id: int, schedule_id: int) -> None:
         """A message of a schedule waits, or is on its way."""
         if message_id not in self._owners:

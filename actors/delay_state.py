@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, final
 
 from posthouse.actors.delay_bodies import Bodies, Body
 from posthouse.actors.delay_contents import DelayContents
-from posthouse.actors.delay_ledger import FAILED, FIRING, GONE
+from posthouse.actors.delay_ledger import BURYING, FAILED, FIRING, GONE
 from posthouse.actors.delay_moves import Move
 from posthouse.actors.delay_records import Mark, Occurred
 from posthouse.actors.delay_replay import DelayReplay
@@ -29,6 +29,13 @@ ON_WAY_MAX: Final = 8_192
 
 OCCURRED_BYTES_MAX: Final = 4 * 1024 * 1024
 """While bodies in memory are fewer, that of a schedule's message is not read back from the journal."""
+
+
+WHY_NOT: Final = {
+    GONE: "it never did, was published, became a dead letter or was cancelled",
+    FIRING: "it is being published at this moment",
+    BURYING: "it was refused, and is on its way to the dead letters",
+}
 
 
 @final
@@ -136,12 +143,9 @@ class DelayState:
         """The id of a message that waits or has failed, by id or key. Raises UnknownDelayed."""
         message_id = scheduled_id or self.contents.keys.get(key or "", 0)
         due = self.ledger.due(message_id)
-        if due in (GONE, FIRING):
+        if due in WHY_NOT:
             what = f"with the id {scheduled_id}" if scheduled_id else f"with the key {key!r}"
-            why = (
-                "it is being published at this moment" if due == FIRING else "it never did, was published or cancelled"
-            )
-            raise UnknownDelayed(f"no message {what} waits: {why}")
+            raise UnknownDelayed(f"no message {what} waits: {WHY_NOT[due]}")
         return message_id
 
     def cancel(self, message_id: int) -> None:
@@ -250,7 +254,7 @@ class DelayState:
     def due_or_failed(self, message_id: int) -> int:
         """What a KEPT record says of a message: its due time, or 0 when it has failed."""
         due = self.ledger.due(message_id)
-        return 0 if due == FAILED else due
+        return 0 if due in (FAILED, BURYING) else due
 
     def _leave(self, message_id: int, before: int) -> None:
         self.bodies.take(message_id)

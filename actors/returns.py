@@ -269,7 +269,7 @@ class Returns:
                 break
             destination = _destination(job.asked, group)
             if not destination.name and not destination.is_exchange:
-                job.remark = "letters that died in no queue stay; name the queue they should go to"
+                job.remark = "letters that died in no queue have no canaries and stay; name the queue they should go to"
                 continue
             if destination.actor in job.unavailable:
                 continue
@@ -353,6 +353,8 @@ class Returns:
 def _destination(asked: Redrive, group: Group) -> Destination:
     if asked.to_exchange is not None:
         return through(asked.to_exchange, group.queue, group.routing_key)
+    if not asked.to and not group.queue and not asked.canary:
+        return through(group.exchange, "", group.routing_key)
     return Destination(asked.to or group.queue)
 
 

@@ -95,7 +95,8 @@ def info(broker: Broker, as_json: AsJson = False) -> None:
         say(f"nothing is due before {moment_of(found.next_due_ms):%Y-%m-%d %H:%M:%S}Z")
     say(
         f"since it was made: accepted {count(found.accepted)}, fired {count(found.fired)}, "
-        f"cancelled {count(found.cancelled)}, replaced {count(found.replaced)}, tried again {count(found.retried)}"
+        f"cancelled {count(found.cancelled)}, replaced {count(found.replaced)}, tried again {count(found.retried)}, "
+        f"dead letters {count(found.dead_lettered)}"
     )
     say(f"journal {size(found.journal_bytes)}")
 

@@ -80,7 +80,8 @@ def redrive(
     if not as_json:
         _report(info)
     if info.text:
-        note(f"stopped: {printable(info.text)}")
+        note(f"{info.state}: {printable(info.text)}")
+    if info.state == "stopped" or info.returned:
         raise typer.Exit(NOT_ALL)
 
 

@@ -110,3 +110,4 @@ class DelayInfo(_Value, frozen=True):
     cancelled: int = 0
     replaced: int = 0
     retried: int = 0
+    dead_lettered: int = 0

@@ -10,7 +10,7 @@ from posthouse.actors.actor import Actor, Context
 from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.transport import messages
 from posthouse.transport.batch import pack_due
-from posthouse.transport.errors import DiskSpaceLow, UnknownDelayed, Unroutable
+from posthouse.transport.errors import DiskSpaceLow, UnknownDelayed
 from posthouse.transport.messages import (
     Batch,
     Durability,
@@ -236,28 +236,6 @@ def test_a_list_shows_what_was_taken_in_the_same_round_and_what_is_on_its_way() 
     assert failed(world.bench.deliver(world.client, CancelDelayed(1, 1))).code == UnknownDelayed.code
 
 
-def test_what_its_exchange_refuses_for_good_is_kept_as_failed() -> None:
-    world = DelayWorld()
-    world.exchange.settles_at_once = False
-    world.delay(5, 5)
-    world.bench.advance(5)
-    (sent,) = world.exchange.take_heard()
-    assert isinstance(sent, Batch)
-    refused = Receipt(sent.stream, sent.first_seq, sent.count, code=Unroutable.code, text="no queue")
-    world.exchange.say(refused)
-    world.exchange.settle()
-    world.bench.run()
-    assert world.listed() == [(1, "failed"), (2, "failed")]
-    world.ask(CancelDelayed(1, 2))
-    world.bench.crash(power=False)
-    assert world.listed() == [(1, "failed")]
-    world.exchange = world.bench.actor("exchange:fan", 2)
-    world.ask(FireDelayed(1, 1))
-    world.bench.advance(1_000)
-    assert published(world.exchange) == [[b"1"]]
-    assert world.info().failed == 0
-
-
 @pytest.mark.parametrize("code", ["actor_down", "queue_full", "hold_full", "disk_space_low"])
 def test_what_its_exchange_cannot_take_now_comes_again_under_new_numbers(code: str) -> None:
     world = DelayWorld()
@@ -276,18 +254,6 @@ def test_what_its_exchange_cannot_take_now_comes_again_under_new_numbers(code: s
     assert isinstance(again, Batch)
     assert (again.stream, again.first_seq) != (sent.stream, sent.first_seq)
     assert (world.info().retried, world.info().fired) == (1, 1)
-
-
-def test_messages_for_an_exchange_that_was_deleted_have_failed() -> None:
-    world = DelayWorld()
-    world.exchange.settles_at_once = False
-    world.delay(5, 1_000)
-    world.bench.advance(5)
-    world.learn(drop_exchanges=("fan",))
-    world.bench.advance(1_000)
-    assert world.listed() == [(1, "failed"), (2, "failed")]
-    info: list[DelayedInfo] = world.ask(ListDelayed(1), list[DelayedInfo])
-    assert {one.code for one in info} == {"unknown_exchange"}
 
 
 def test_a_batch_that_is_not_delayed_or_contradicts_itself_is_refused() -> None:

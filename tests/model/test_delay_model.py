@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from posthouse.actors import delay_ledger, timetable
-from posthouse.actors.delay_ledger import FAILED, FIRING
+from posthouse.actors.delay_ledger import BURYING, FAILED, FIRING
 from posthouse.actors.delay_moves import Move
 from tests.support.delay_samples import NOW_MS, Desk, delayed_batch, waiting
 
@@ -18,7 +18,7 @@ delays = st.one_of(st.integers(1, 50), st.integers(1, 20_000), st.integers(1, 12
 
 
 class DelayMachine(RuleBasedStateMachine):
-    """`expected`: id → due for all that waits, FAILED, FIRING."""
+    """`expected`: id → due for all that waits, FAILED, FIRING, BURYING."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,6 +27,7 @@ class DelayMachine(RuleBasedStateMachine):
         self.expected: dict[int, int] = {}
         self.keys: dict[str, int] = {}
         self.moves: list[Move] = []
+        self.burials: dict[int, list[int]] = {}
         self.next_seq = 1
         self.next_id = 1
 
@@ -46,16 +47,16 @@ class DelayMachine(RuleBasedStateMachine):
         self.next_seq += 1
         self.desk.store(batch, NOW_MS + self.now)
         before = self.keys.get(key, 0)
-        if self.expected.get(before, FIRING) != FIRING:
+        if self.expected.get(before, FIRING) not in (FIRING, BURYING):
             del self.expected[before]
         self.keys[key] = self.next_id
         self.expected[self.next_id] = NOW_MS + self.now + after
         self.next_id += 1
 
-    @precondition(lambda self: any(due != FIRING for due in self.expected.values()))
+    @precondition(lambda self: any(due not in (FIRING, BURYING) for due in self.expected.values()))
     @rule(data=st.data(), after=st.none() | delays)
     def change(self, data: Any, after: int | None) -> None:
-        changeable = sorted(one for one, due in self.expected.items() if due != FIRING)
+        changeable = sorted(one for one, due in self.expected.items() if due not in (FIRING, BURYING))
         message_id = data.draw(st.sampled_from(changeable))
         if after is None:
             self.desk.cancel(message_id)
@@ -95,10 +96,27 @@ class DelayMachine(RuleBasedStateMachine):
             else:
                 self.expected[message_id] = FAILED if end == "failed" else NOW_MS + self.now + after
 
+    @precondition(lambda self: FAILED in self.expected.values())
+    @rule(count=st.integers(1, 5))
+    def set_out_for_the_dead_letters(self, count: int) -> None:
+        ids = [message_id for message_id, due in self.expected.items() if due == FAILED][:count]
+        self.burials[self.desk.bury(ids)] = ids
+        self.expected.update(dict.fromkeys(ids, BURYING))
+
+    @precondition(lambda self: self.burials)
+    @rule(which=st.integers(0, 1_000))
+    def arrive_there(self, which: int) -> None:
+        first_seq = sorted(self.burials)[which % len(self.burials)]
+        self.desk.buried(first_seq)
+        for message_id in self.burials.pop(first_seq):
+            del self.expected[message_id]
+
     @rule(repeats=st.integers(1, 2))
     def crash(self, repeats: int) -> None:
         state = self.desk.restart(repeats=repeats)
         assert sorted(move.key for move in state.contents.moves) == sorted(move.key for move in self.moves)
+        intents = {intent.first_seq: intent.item.ids for intent in state.contents.burials.intents()}
+        assert intents == self.burials
         self.moves = [found for move in self.moves if (found := state.contents.moves.get(*move.key)) is not None]
 
     @invariant()
@@ -106,7 +124,7 @@ class DelayMachine(RuleBasedStateMachine):
         state = self.desk.state
         assert waiting(state) == self.expected
         assert state.ledger.live == len(self.expected)
-        assert state.ledger.failed == sum(1 for due in self.expected.values() if due == FAILED)
+        assert state.ledger.failed == sum(1 for due in self.expected.values() if due in (FAILED, BURYING))
         assert state.ledger.firing == sum(1 for due in self.expected.values() if due == FIRING)
 
     @invariant()

@@ -29,7 +29,7 @@ class SimLatecomer(SimClient):
         self.bound += 1
 
     def _rescue(self) -> None:
-        wanted = DeadLetterFilter(reason="no_subscriber")
+        wanted = DeadLetterFilter(reason=self.random.choice(["no_subscriber", "delivery_failed"]))
         self.ask(lambda number: Redrive(number, wanted, to="rescued"), self._was_rescued, DEAD_LETTER)
 
     def _was_rescued(self, call: Call) -> None:

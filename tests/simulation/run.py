@@ -37,6 +37,8 @@ EXCHANGES = [
     ExchangeSpec(name="changing", kind="fanout"),
     ExchangeSpec(name="patient", kind="topic", unrouted="hold"),
     ExchangeSpec(name="brief", kind="direct", unrouted="hold", hold_max_length=6),
+    # No queue is ever bound: what is due there becomes a dead letter, and is sent to one queue from there.
+    ExchangeSpec(name="picky", kind="fanout", unrouted="return"),
 ]
 CHANGING = ("changing", "patient", "brief")
 """Exchanges whose bindings change in a run, so that no table knows their routes."""
@@ -96,6 +98,8 @@ def queues_of(exchange: str, key: str, headers: dict[str, str] | None) -> set[st
         return {"one", "two", "ranked"} | (top or {"two"})
     if exchange == "top":
         return top or {"two"}
+    if exchange == "picky":
+        return {"rescued"}
     if exchange == "head":
         return {"three"} if headers == {"colour": "red"} else set()
     return {key}
@@ -112,6 +116,7 @@ def simulate(seed: int, *, messages: int = 120) -> Result:
     for exchange in ("fan", "top"):
         SimScheduler(world, f"scheduler-{exchange}", history, (exchange, KEYS, messages // 2))
     SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
+    SimScheduler(world, "scheduler-picky", history, ("picky", ["k"], messages // 4))
     SimPublisher(world, "publisher-default", history, ("", ["one", "three", "circle"], messages // 2))
     consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in SINGLY_CONSUMED]
     consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]

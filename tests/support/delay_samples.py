@@ -96,6 +96,23 @@ class Desk:
         self.state.contents.failed(move, "unroutable", "no queue")
         self.append(Kind.FAILED, records.encode(records.Failed(*move.key, "unroutable", "no queue")))
 
+    def bury(self, ids: list[int]) -> int:
+        """Messages that have failed set out for the dead letters; returns the number of the move."""
+        outbox = self.state.contents.burials
+        burial = records.Burial(5, outbox.next_seq, 1, "unroutable", "no queue", ids)
+        self.state.contents.bury(burial)
+        self.append(Kind.BURY, records.encode(burial))
+        return burial.first_seq
+
+    def buried(self, first_seq: int) -> None:
+        """The dead letters have them."""
+        contents = self.state.contents
+        intent = contents.burials.get(first_seq)
+        assert intent is not None
+        contents.burials.drop(intent)
+        contents.buried(intent.item)
+        self.append(Kind.BURIED, records.encode([first_seq]))
+
     def returned(self, move: Move, due_ms: int) -> None:
         self.state.returned(move, due_ms)
         self.append(Kind.RETURNED, records.encode(records.Returned(*move.key, due_ms)))

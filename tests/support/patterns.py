@@ -46,6 +46,12 @@ class Route:
     exchange: str
     queue: str
 
+    def later(self, delay_s: float) -> Route:
+        """The same, but what is delayed at all is delayed by so much."""
+        if self.pattern.delay_s is None:
+            return self
+        return dataclasses.replace(self, pattern=dataclasses.replace(self.pattern, delay_s=delay_s))
+
     @property
     def actor(self) -> str:
         """The exchange's process."""

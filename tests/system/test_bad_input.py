@@ -28,7 +28,7 @@ from posthouse.errors import (
 )
 from tests.support.broker_process import BrokerProcess, run_command
 from tests.support.hostile_peer import Dealer, good_hello, mutations, raw_attacks, raw_connection
-from tests.support.small_disk import MIB, can_mount, small_disk
+from tests.support.small_disk import MIB, can_mount, disk_to_fill, mounted
 from tests.support.waiting import eventually
 
 SEED: Final = 7
@@ -272,7 +272,7 @@ def test_a_disk_that_cannot_be_written_to_is_refused_at_the_start(short_path: Pa
     with contextlib.ExitStack() as stack:
         place = short_path / "disk"
         if can_mount():
-            stack.enter_context(small_disk(place, 8 * MIB, is_read_only=True))
+            stack.enter_context(mounted(place, 8 * MIB, is_read_only=True))
         else:
             place.mkdir(mode=0o500)
         said = refused("--data", str(place / "d"), "--listen", "tcp://127.0.0.1:0")
@@ -321,13 +321,11 @@ def test_a_flipped_bit_takes_one_queue_out_of_service_and_no_other(process: Brok
 def test_on_a_full_disk_publishers_are_refused_consumers_go_on_and_space_heals_it(
     short_path: Path,
 ) -> None:
-    assert can_mount(), "this test mounts a small disk of its own"
-    config = short_path / "posthouse.toml"
-    config.write_text(f"disk_free_bytes_min = {8 * MIB}\nsegment_bytes_max = {MIB}\n")
-    with (
-        small_disk(short_path / "disk", 64 * MIB) as disk,
-        BrokerProcess(disk.path, "--config", str(config)) as process,
-    ):
+    with contextlib.ExitStack() as stack:
+        disk = stack.enter_context(disk_to_fill(short_path / "disk"))
+        config = short_path / "posthouse.toml"
+        config.write_text(f"disk_free_bytes_min = {disk.low_bytes}\nsegment_bytes_max = {MIB}\n")
+        process = stack.enter_context(BrokerProcess(disk.path, "--config", str(config)))
         broker = process.connect()
         for name in ("q", "bystander"):
             broker.declare_queue(name)
@@ -335,7 +333,7 @@ def test_on_a_full_disk_publishers_are_refused_consumers_go_on_and_space_heals_i
         with broker.publisher("") as out:
             out.send_many([b"%03d" % number * 100 for number in range(500)], "q")
         generation = process.generation_of("queue:q")
-        disk.fill(leave_bytes=4 * MIB)
+        disk.fill()
 
         error = eventually(lambda: _refusal_of(broker), 10.0, "a publisher is refused")
         assert error.code == "disk_space_low"

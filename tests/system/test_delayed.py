@@ -105,22 +105,30 @@ def test_what_cannot_be_meant_is_refused_and_changes_nothing(shared: BrokerProce
     assert broker.delayed.info() == before
 
 
-def test_what_nobody_can_route_when_it_is_due_is_kept_as_failed(shared: BrokerProcess) -> None:
+def test_what_nobody_can_route_when_it_is_due_becomes_a_dead_letter(shared: BrokerProcess) -> None:
     broker = shared.connect()
+
+    def dead(exchange: str) -> list[posthouse.DeadLetter]:
+        found = broker.dead_letters.list(reason="delivery_failed")
+        return [one for one in found if one.exchange == exchange]
+
     broker.declare_exchange("returning", "fanout", unrouted="return")
     broker.declare_exchange("passing", "fanout", unrouted="return")
     broker.publish("returning", b"kept", delay_s=0.05)
     broker.publish("passing", b"stranded", delay_s=0.3)
     broker.delete_exchange("passing")
-    (failed,) = eventually(lambda: [one for one in broker.delayed.list("returning") if one.state == "failed"])
-    assert failed.code == "unroutable"
-    (stranded,) = eventually(lambda: [one for one in broker.delayed.list("passing") if one.state == "failed"])
-    assert stranded.code == "unknown_exchange"
+    (failed,) = eventually(lambda: dead("returning"))
+    assert failed.cause.startswith("unroutable: ")
+    (stranded,) = eventually(lambda: dead("passing"))
+    assert stranded.cause.startswith("unknown_exchange: ")
+    assert broker.delayed.list("returning") == broker.delayed.list("passing") == []
     broker.declare_queue("returned")
     broker.bind("returning", "returned")
-    broker.delayed.fire(failed.scheduled_id)
+    assert broker.dead_letters.redrive(ids=[failed.id]).moved == 1
     assert [body for body, _ in arrivals(broker, "returned", 1)] == [b"kept"]
-    broker.delayed.cancel(stranded.scheduled_id)
+    broker.dead_letters.redrive(ids=[stranded.id], to="returned")
+    assert [body for body, _ in arrivals(broker, "returned", 1)] == [b"stranded"]
+    assert dead("returning") == dead("passing") == []
 
 
 def test_the_command_line_lists_and_changes_what_waits(shared: BrokerProcess) -> None:

@@ -5,6 +5,8 @@ A test's name says the column, its parameter the row.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +18,11 @@ from posthouse.errors import DiskSpaceLow, Unroutable
 from tests.support.broker_process import BrokerProcess, end, read_line, start_python
 from tests.support.patterns import PATTERNS, Pattern, Route
 from tests.support.queue_traffic import HOLDER, numbers, ready, take
-from tests.support.small_disk import MIB, can_mount, small_disk
+from tests.support.small_disk import MIB, disk_to_fill
 from tests.support.waiting import eventually
+
+LATER_S = 1.5
+"""Long enough for what is delayed still to wait when a process is killed after it was confirmed."""
 
 SOON = Retry(max_attempts=2, first_delay_s=0.02, jitter=False)
 
@@ -89,6 +94,15 @@ def test_no_queue_is_ever_bound(broker: posthouse.Broker, pattern: Pattern) -> N
     route.open(broker)
     broker.dead_letters.redrive(fingerprint=letter.fingerprint, to=route.queue)
     assert numbers(take_all(broker, route.queue, 1)) == [0]
+    other = pattern.of(broker, hold_for_s=0.05)
+    for number in range(2):
+        other.publish(broker, b"%d" % number)
+    letters = eventually(lambda: len(found := dead_of(broker, other)) == 2 and found)
+    other.open(broker)
+    broker.dead_letters.redrive(ids=[letters[1].id])
+    assert numbers(take_all(broker, other.queue, 1)) == [1], "and to its exchange again, if nobody says where to"
+    assert [letter.id for letter in dead_of(broker, other)] == [letters[0].id]
+    assert broker.dead_letters.purge(ids=[letters[0].id]) == 1
 
 
 @patterns
@@ -137,6 +151,21 @@ def test_consumer_fails(broker: posthouse.Broker, pattern: Pattern) -> None:
 
 
 @patterns
+def test_consumer_rejects_or_never_answers(broker: posthouse.Broker, pattern: Pattern) -> None:
+    """Rejected: a dead letter at once. Held longer than the ack timeout: an attempt that failed."""
+    route = pattern.of(broker).open(broker, retry=Retry(max_attempts=1), ack_timeout_s=0.1)
+    publish(broker, route, 2)
+    with broker.consume(route.queue) as messages:
+        taken = {int(message.body): message for message in take(messages, 2)}
+        taken[0].reject("never")
+        letters = eventually(lambda: len(found := broker.dead_letters.list(queue=route.queue)) == 2 and found)
+    assert {letter.reason for letter in letters} == {"rejected", "attempts_exhausted"}
+    how = [one.how for letter in letters for one in broker.dead_letters.get(letter.id).history]
+    assert sorted(how) == ["ack_timeout", "reject"]
+    assert broker.queue_info(route.queue).ready == 0
+
+
+@patterns
 def test_consumer_dies(shared: BrokerProcess, broker: posthouse.Broker, pattern: Pattern) -> None:
     """What it held goes to the next consumer, marked as a second attempt."""
     route = pattern.of(broker).open(broker, retry=SOON)
@@ -169,12 +198,14 @@ def test_queue_process_dies(shared: BrokerProcess, broker: posthouse.Broker, pat
 @patterns
 def test_exchange_process_dies(shared: BrokerProcess, broker: posthouse.Broker, pattern: Pattern) -> None:
     """The publisher sends again what was not confirmed, and the queue recognises what it has."""
-    route = pattern.of(broker).open(broker)
+    route = pattern.of(broker).open(broker).later(LATER_S)
+    began_s = time.time()
     with broker.publisher(route.exchange) as out:
         route.send(out, 100)
         shared.kill(route.actor)
         route.send(out, 100, first=100)
-    eventually(lambda: ready(broker, route.queue) == 200)
+    assert waiting(broker, route) == (200 if pattern.delay_s else 0)
+    assert arrives(broker, route, 200) >= began_s + (LATER_S if pattern.delay_s else 0.0), "never early"
     assert numbers(take_all(broker, route.queue, 200)) == list(range(200))
 
 
@@ -200,13 +231,17 @@ def test_exchange_process_dies_while_it_holds(
 @patterns
 def test_scheduler_process_dies(shared: BrokerProcess, broker: posthouse.Broker, pattern: Pattern) -> None:
     """What it keeps is in its journal, and leaves once; what is not delayed does not notice."""
-    route = pattern.of(broker).open(broker)
+    route = pattern.of(broker).open(broker).later(LATER_S)
+    began_s = time.time()
     with broker.publisher(route.exchange) as out:
         route.send(out, 100)
         shared.kill("delay")
         route.send(out, 100, first=100)
-    shared.kill("delay")
-    eventually(lambda: ready(broker, route.queue) == 200)
+    if pattern.delay_s:
+        assert waiting(broker, route) == 200
+        shared.kill("delay")
+        assert waiting(broker, route) == 200, "they were there when it was killed"
+    assert arrives(broker, route, 200) >= began_s + (LATER_S if pattern.delay_s else 0.0), "never early"
     assert numbers(take_all(broker, route.queue, 200)) == list(range(200))
 
 
@@ -214,7 +249,7 @@ def test_scheduler_process_dies(shared: BrokerProcess, broker: posthouse.Broker,
 def test_broker_dies(process: BrokerProcess, pattern: Pattern) -> None:
     """Everything confirmed is there after kill -9 of all processes, stored, held, delayed or dead."""
     broker = process.connect()
-    stored = pattern.of(broker).open(broker)
+    stored = pattern.of(broker).open(broker).later(LATER_S)
     dead = pattern.of(broker).open(broker)
     held = pattern.of(broker)
     publish(broker, stored, 20)
@@ -223,6 +258,7 @@ def test_broker_dies(process: BrokerProcess, pattern: Pattern) -> None:
         publish(broker, held, 20)
     with broker.consume(dead.queue) as messages:
         take(messages, 1)[0].reject("never")
+    assert waiting(broker, stored) == (20 if pattern.delay_s else 0)
     process.restart()
     eventually(lambda: ready(broker, stored.queue) == 20)
     assert numbers(take_all(broker, stored.queue, 20)) == list(range(20))
@@ -235,27 +271,53 @@ def test_broker_dies(process: BrokerProcess, pattern: Pattern) -> None:
 @patterns
 def test_disk_full(short_path: Path, pattern: Pattern) -> None:
     """Refused before the disk is full, and nothing half done; what is there is delivered, and room heals it."""
-    assert can_mount(), "this test mounts a small disk of its own"
-    config = short_path / "posthouse.toml"
-    config.write_text(f"disk_free_bytes_min = {8 * MIB}\nsegment_bytes_max = {MIB}\n")
-    with (
-        small_disk(short_path / "disk", 64 * MIB) as disk,
-        BrokerProcess(disk.path, "--config", str(config)) as process,
-    ):
+    with contextlib.ExitStack() as stack:
+        disk = stack.enter_context(disk_to_fill(short_path / "disk"))
+        config = short_path / "posthouse.toml"
+        config.write_text(f"disk_free_bytes_min = {disk.low_bytes}\nsegment_bytes_max = {MIB}\n")
+        process = stack.enter_context(BrokerProcess(disk.path, "--config", str(config)))
         broker = process.connect()
         route = pattern.of(broker).open(broker)
         publish(broker, route, 10)
         eventually(lambda: ready(broker, route.queue) == 10)
-        disk.fill(leave_bytes=4 * MIB)
-        refused = eventually(lambda: refusal_of(broker, route), 10.0, "a publisher is refused")
-        assert isinstance(refused, DiskSpaceLow)
+        disk.fill()
+        accepted = 0
+
+        def refused() -> posthouse.errors.Refused | None:
+            nonlocal accepted
+            refusal = refusal_of(broker, route)
+            accepted += refusal is None
+            return refusal
+
+        assert isinstance(eventually(refused, 20.0, "a publisher is refused"), DiskSpaceLow)
         with broker.consume(route.queue) as messages:
             taken = take(messages, 10)
             assert numbers(taken) == list(range(10))
             for message in taken:
                 message.ack()
         disk.empty()
-        eventually(lambda: refusal_of(broker, route) is None, 10.0, "a publisher is served again")
+        eventually(lambda: refused() is None, 20.0, "a publisher is served again")
+        assert numbers(take_all(broker, route.queue, accepted)) == [1000] * accepted, "taken or refused, never half"
+        eventually(lambda: waiting(broker, route) == 0)
+
+
+def waiting(broker: posthouse.Broker, route: Route) -> int:
+    """How many delayed messages for its exchange have yet to become due."""
+    return len(broker.delayed.list(route.exchange, limit=1_000))
+
+
+def arrives(broker: posthouse.Broker, route: Route, count: int) -> float:
+    """Wait until so many are in the queue; returns when the first was seen there."""
+    seen_s = 0.0
+
+    def are_all_there() -> bool:
+        nonlocal seen_s
+        there = ready(broker, route.queue)
+        seen_s = seen_s or (time.time() if there else 0.0)
+        return there == count
+
+    eventually(are_all_there)
+    return seen_s
 
 
 def dead_of(broker: posthouse.Broker, route: Route) -> list[posthouse.DeadLetter]:

@@ -11,6 +11,7 @@ import pytest
 
 from posthouse.actors import delay_records as records
 from posthouse.actors.delay_records import (
+    Burial,
     Counters,
     Failed,
     Fire,
@@ -28,13 +29,14 @@ from posthouse.transport.errors import JournalCorrupt
 GOLDEN = Path(__file__).parents[1] / "golden" / "delay_records.txt"
 
 FIRE = Fire("flights", 77, 41, 1_700_000_000_000, [3, 5, 300])
-MARK = Mark(501, [7, 500, 8, 12], Counters(500, 70_000, 400, 3, 2, 1))
+MARK = Mark(501, [7, 500, 8, 12], Counters(500, 70_000, 400, 3, 2, 1, 6))
 HEAD = KeptHead([3, 9], [1_700_000_000_000, 0], ("unroutable", "no queue"))
 RULE = Rule(None, "*/5 * * * *", "Europe/Berlin", 1_700_000_000_000, 1_800_000_000_000, 9, "all")
 SCHEDULE = Schedule(
     17, "nightly", "flights", "UA", b"\xc0", b"go", RULE, 1_700_000_000_000, 1_700_000_100_000, 3, True, 4
 )
 OCCURRED = Occurred(301, 17, 1_700_000_100_000)
+BURIAL = Burial(78, 9, 1_700_000_005_000, "unroutable", "no queue", [3, 5, 300])
 
 
 def samples() -> dict[str, bytes]:
@@ -52,6 +54,8 @@ def samples() -> dict[str, bytes]:
         Kind.SCHEDULE.name: records.encode(SCHEDULE),
         Kind.OCCURRED.name: b"".join(records.encode_occurred(OCCURRED, b"raw batch")),
         Kind.STOPPED.name: records.encode(17),
+        Kind.BURY.name: records.encode(BURIAL),
+        Kind.BURIED.name: records.encode([9, 12]),
     }
 
 
@@ -82,6 +86,8 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     head, raw = records.decode_occurred(memoryview(written["OCCURRED"]))
     assert (head, bytes(raw)) == (OCCURRED, b"raw batch")
     assert records.decode_stopped(written["STOPPED"]) == 17
+    assert records.decode_burial(written["BURY"]) == BURIAL
+    assert records.decode_ids(written["BURIED"]) == [9, 12]
 
 
 def test_the_batch_is_not_copied() -> None:
@@ -91,8 +97,13 @@ def test_the_batch_is_not_copied() -> None:
 
 
 def test_records_of_a_newer_version_are_read() -> None:
-    newer = msgspec.msgpack.encode([5, [], [1, 2, 3, 4, 5, 6, 7], "a field that is not there yet"])
-    assert records.decode_mark(newer) == Mark(5, [], Counters(1, 2, 3, 4, 5, 6))
+    newer = msgspec.msgpack.encode([5, [], [1, 2, 3, 4, 5, 6, 7, 8], "a field that is not there yet"])
+    assert records.decode_mark(newer) == Mark(5, [], Counters(1, 2, 3, 4, 5, 6, 7))
+
+
+def test_records_of_an_older_version_are_read() -> None:
+    older = bytes.fromhex("93cd01f59407cd01f4080c96cd01f4ce00011170cd0190030201")
+    assert records.decode_mark(older) == Mark(501, [7, 500, 8, 12], Counters(500, 70_000, 400, 3, 2, 1))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +115,7 @@ def test_records_of_a_newer_version_are_read() -> None:
         records.decode_returned,
         records.decode_ids,
         records.decode_rescheduled,
+        records.decode_burial,
         records.decode_mark,
         records.decode_store,
         records.decode_kept,

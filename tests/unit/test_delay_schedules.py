@@ -178,7 +178,7 @@ def test_of_what_is_refused_for_good_the_last_is_kept() -> None:
         (body,) = [desk.state.bodies.take(message_id)]
         assert body is not None
         move = desk.state.announce(due, [message_id], body, due, 99)
-        superseded = desk.state.contents.failed(move, "unroutable", "no queue")
+        superseded = desk.state.contents.failed(move, "unroutable", "no queue").superseded
         for old in superseded:
             desk.state.cancel(old)
         gone += superseded
