@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	then echo $$python; break; fi; done)
 VENV ?= .venv
 SEED ?= 1
-RUNS ?= 200
+RUNS ?= 1000
 DATA ?= .posthouse
 JOBS ?= logical
 ARGS ?=
@@ -51,7 +51,7 @@ test: $(STAMP) ## all layers but the hour-long ones
 test-all: $(STAMP) ## everything, with many more examples and schedules
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough $(FAST) $(ARGS)
 	$(PYTEST) tests/system $(wildcard tests/soak) $(ARGS)
-	$(MAKE) simulate RUNS=5000
+	$(MAKE) simulate RUNS=20000
 
 coverage: $(STAMP) ## statement and branch coverage of the layers that run in one process
 	$(BIN)/coverage erase
@@ -59,8 +59,8 @@ coverage: $(STAMP) ## statement and branch coverage of the layers that run in on
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-simulate: $(STAMP) ## the whole broker under seeded schedules of faults: SEED=1 RUNS=200
-	$(BIN)/python -m tests.simulation --seed $(SEED) --runs $(RUNS)
+simulate: $(STAMP) ## the whole broker under seeded schedules of faults: SEED=1 RUNS=1000, LARGE=1 for everything in each
+	$(BIN)/python -m tests.simulation --seed $(SEED) --runs $(RUNS) --rare $(if $(LARGE),--large)
 
 lint: $(STAMP) ## style, types, layering
 	$(BIN)/ruff check .

@@ -44,7 +44,7 @@ from posthouse.supervisor.disk import RealDisk
 from posthouse.supervisor.effects import Event, EventKind
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
-from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked
+from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked, PreconditionFailed
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
 from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY
 from posthouse.transport.sockets import Sockets
@@ -64,8 +64,14 @@ MANY: Final = RestartIntensity(max_restarts=10, period_s=5.0)
 """Of each queue, exchange and door: crashes in a row, none of which left it up for five seconds."""
 
 
+PLANTED: Final = "POSTHOUSE_PLANTED_BUG"
+"""The variable by which this project's own tests put a known bug into the broker. No broker runs with it."""
+
+
 def serve(config: Config, *, out: Callable[[str], None] = print) -> int:
     """Run a broker until it is told to stop; returns the exit code. Raises Refused, DiskFault before it starts."""
+    if PLANTED in os.environ:
+        raise PreconditionFailed(f"{PLANTED} is set: a broker with a bug on purpose is for its own tests; unset it")
     with DataDirectory.open(config.data) as directory:
         broker = Broker(config, directory, out)
         return broker.run()

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Final, final
 
 import msgspec
 
 from posthouse.asking import Call
 from posthouse.replies import Replies
-from posthouse.stream import Stream
+from posthouse.stream import Stream, is_decided
 from posthouse.subscription import Subscription
 from posthouse.transport import messages
 from posthouse.transport.errors import ActorDown as ActorIsDown
@@ -284,6 +285,8 @@ class Session:
         for stream in self._streams.values():
             if actor_of_exchange(stream.exchange) == link.target:
                 stream.doubtful_below = stream.next_seq
+        if link.survives:
+            link.sender.forget(partial(is_decided, self._streams))
         if ended.code == ProtocolViolation.code:
             self._fail(link.target, ProtocolViolation(ended.text))
         elif link is not self.registry and self.links.is_open(link.target):

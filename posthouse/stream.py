@@ -8,7 +8,7 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 import msgspec
@@ -173,6 +173,10 @@ class Stream:
         self.unconfirmed_messages = 0
         self.unconfirmed_bytes = 0
 
+    def has_decided(self, first_seq: int) -> bool:
+        """The batch that begins here has its receipt."""
+        return first_seq < self.next_seq and first_seq not in self._unconfirmed
+
     def is_confirmed(self, through: int) -> bool:
         """Everything up to this number is decided."""
         return not self.unconfirmed_messages or next(iter(self._unconfirmed)) > through
@@ -183,3 +187,13 @@ class Stream:
         for first, (count, _) in self._unconfirmed.items():
             open_ones += range(first, min(first + count, through + 1))
         return open_ones
+
+
+def is_decided(streams: Mapping[int, Stream], piece: bytes | memoryview | msgspec.Raw) -> bool:
+    """Whether an encoded message is a batch that has its receipt already.
+
+    A refusal is final: what was refused must not be sent once more because its exchange died before it settled it.
+    """
+    message = messages.decode(piece)
+    stream = streams.get(message.stream) if isinstance(message, Batch) else None
+    return stream is not None and isinstance(message, Batch) and stream.has_decided(message.first_seq)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, final
 
 import msgspec
@@ -164,6 +165,14 @@ class Sender:
             self.backlog_messages += messages
             self.backlog_bytes += size
         self._begin()
+
+    def forget(self, is_decided: Callable[[Piece], bool]) -> None:
+        """The session is over. What is decided although nobody settled it is not sent in the next one."""
+        self.restart()
+        kept = deque(entry for entry in self._backlog if not is_decided(entry[0]))
+        self.backlog_messages = sum(messages for _, _, messages, _ in kept)
+        self.backlog_bytes = sum(size for _, size, _, _ in kept)
+        self._backlog = kept
 
     def abandon(self) -> list[Any]:
         """Forget everything; returns the contexts that were never settled, in order."""

@@ -16,7 +16,7 @@ from posthouse.message import Message, deadline_ms_of
 from posthouse.subscription import Subscription
 from posthouse.transport.errors import PosthouseError
 from tests.simulation.clients import History, SimClient
-from tests.simulation.world import WALL_MS, World
+from tests.simulation.world import World
 
 QUEUE: Final = "calls"
 _ENDS: Final = {"no_responders", "actor_down", "call_timeout", "outcome_unknown"}
@@ -91,7 +91,7 @@ class SimServer(SimClient):
             self.world.after(self.random.choice([0, 0, 5, 60]), partial(self._handle, request))
 
     def _handle(self, request: Message) -> None:
-        now_ms = WALL_MS + self.world.now_ms
+        now_ms = self.world.wall_ms
         if not self._answers.drop_late(request, now_ms):
             deadline_ms = deadline_ms_of(request)
             if deadline_ms is None or deadline_ms <= now_ms:
@@ -130,7 +130,7 @@ class SimCaller(SimClient):
             durability = self.random.choice(["memory", "memory", "sync"])
             data, key = self._calls.make_key("", body, QUEUE, None, {"durability": durability})
             deadline_ms = self.world.now_ms + limit_ms
-            self._open[body] = (self._calls.begin("", data, key, None, WALL_MS + deadline_ms), deadline_ms)
+            self._open[body] = (self._calls.begin("", data, key, None, self.world.wall_ms + limit_ms), deadline_ms)
             self._history.asked.add(body)
         self.flush()
         self.world.after(self.random.randint(10, 120), self._call)

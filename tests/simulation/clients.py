@@ -7,6 +7,7 @@ do and see goes into the `History`; they judge nothing.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,10 @@ from posthouse.transport import messages
 from posthouse.transport.messages import NIL, BindingSpec, ExchangeSpec, Options, Outcome, QueueSpec, Receipt
 from posthouse.transport.names import REGISTRY, actor_of_exchange, actor_of_queue
 from posthouse.transport.session import State
-from tests.simulation.world import LIMITS, WALL_MS, World
+from tests.simulation.cast import LIMITS
+from tests.simulation.world import World
+
+TICK_MS = 40
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,21 @@ class History:
     died: list[tuple[int, str]] = field(default_factory=list)
     """When which actor died."""
 
+    spoiled: list[str] = field(default_factory=list)
+
+    def rare(self) -> Counter[str]:
+        """States of which a run is proud, as far as its clients see them."""
+        seen: Counter[str] = Counter()
+        for receipt in self.confirmed.values():
+            seen["a message was held"] += receipt.held
+            seen["a publish was recognised"] += receipt.duplicate
+        seen.update(f"refused: {code}" for code in self.refused.values())
+        seen["a message came again"] = sum(one.attempt > 1 for one in self.delivered)
+        seen["a dead letter was redriven"] = self.redriven
+        seen["a redrive was undone"] = self.undone
+        seen["a delayed message was cancelled"] = len(self.cancelled)
+        return +seen
+
     def was_sent_again(self, body: bytes) -> bool:
         """Whether its exchange died before its receipt came, so that it was routed by a later life."""
         exchange = actor_of_exchange(self.published[body][0])
@@ -97,7 +116,7 @@ class SimClient:
             name,
             limits=LIMITS,
             source=random.Random(world.random.getrandbits(32)),
-            wall_ms=lambda: WALL_MS + world.now_ms,
+            wall_ms=lambda: world.wall_ms,
             is_behind_door=False,
         )
         world.clients[name] = self
@@ -129,7 +148,7 @@ class SimClient:
         self.session.tick(self.world.now_ms)
         self.took_in()
         self.flush()
-        self.world.after(20, self._tick)
+        self.world.after(TICK_MS, self._tick)
 
     def ask(
         self,
@@ -242,10 +261,11 @@ class SimConsumer(SimClient):
                     message.attempt,
                     message.routing_key,
                     self.world.cuts_before[generation],
-                    WALL_MS + self.world.now_ms,
+                    self.world.latest_wall_ms,
                 )
             )
             self._look_for_haste(message)
+            self._look_for_damage(message)
             self._held.append(message)
             self.world.after(0 if self.is_tidy else self.random.randint(0, 40), self._settle)
 
@@ -280,13 +300,23 @@ class SimConsumer(SimClient):
         link = self.session.links.open(actor_of_queue(self.queue))
         return link.session if link.state is State.OPEN else 0
 
+    def _look_for_damage(self, message: Message) -> None:
+        exchange, key, headers = self.history.published.get(name_of_delivered(message), ("", "", None))
+        got = {name: value for name, value in (message.headers or {}).items() if not name.startswith("x-")}
+        if name_of_delivered(message) in self.history.published and got != (headers or {}):
+            self.history.spoiled.append(f"{message.body!r} of {exchange!r} under {key!r} came with headers {got}")
+
     def _look_for_haste(self, message: Message) -> None:
         """A message that was asked to wait came back. Only within one session is it certain that the wish arrived."""
         session, until_ms = self._waits.pop(message.offset, (0, 0))
-        if session and session == self._session and self.world.now_ms < until_ms:
+        if session and session == self._session and self.world.now_ms + self.world.clock_max_ms < until_ms:
             self.history.early.append(
                 f"{message.body!r} came back to {self.name} {until_ms - self.world.now_ms} ms too early"
             )
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._held
 
     def tidy_up(self) -> None:
         """From now on ack everything at once."""

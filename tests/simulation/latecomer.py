@@ -16,17 +16,21 @@ class SimLatecomer(SimClient):
 
     def __init__(self, world: World, name: str, history: History, plan: list[tuple[int, BindingSpec]]) -> None:
         super().__init__(world, name, history)
-        self.bound = 0
+        self._left = len(plan)
         for at_ms, binding in plan:
             world.at(world.now_ms + at_ms, lambda binding=binding: self._bind(binding))  # type: ignore[misc]
         world.after(400, self._rescue)
+
+    @property
+    def is_done(self) -> bool:
+        return self._left == 0
 
     def _bind(self, binding: BindingSpec) -> None:
         self.ask(lambda number: messages.Bind(number, binding), self._was_bound)
 
     def _was_bound(self, call: Call) -> None:
         assert call.error is None, call.error
-        self.bound += 1
+        self._left -= 1
 
     def _rescue(self) -> None:
         wanted = DeadLetterFilter(reason=self.random.choice(["no_subscriber", "delivery_failed"]))

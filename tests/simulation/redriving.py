@@ -24,7 +24,12 @@ class SimUndertaker(SimClient):
         super().__init__(world, name, history)
         self.is_tidy = False
         self.left = -1
-        world.after(700, self._redrive)
+        world.after(self.random.randint(100, 600), self._redrive)
+
+    def tidy_up(self) -> None:
+        """From now on send everything back."""
+        self.is_tidy = True
+        self.left = -1
 
     def _redrive(self) -> None:
         canary = 0 if self.is_tidy else self.random.choice([0, 0, 2])
@@ -55,4 +60,4 @@ class SimUndertaker(SimClient):
 
     def _counted(self, call: Call) -> None:
         self.left = result_of(call, DeadLetterStoreInfo).messages
-        self.world.after(100 if self.is_tidy else self.random.randint(200, 900), self._redrive)
+        self.world.after(100 if self.is_tidy else self.random.randint(100, 500), self._redrive)

@@ -37,7 +37,7 @@ class SimRepeater(SimClient):
         now_ms = WALL_MS + self.world.now_ms
         every_ms = self.random.choice([250, 700])
         start_ms = now_ms + self.random.randint(1, 300)
-        until_ms = max(self._calm_ms + 1_500, start_ms)
+        until_ms = max(self._calm_ms, now_ms) + 1_500
         body = f"{self.name}:{what}".encode()
 
         def made(call: Call) -> None:

@@ -3,185 +3,167 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from posthouse.transport.descriptions import BreakerSpec, RetrySpec
-from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec
 from tests.simulation.calls import CallHistory, SimCaller, SimServer
-from tests.simulation.clients import (
-    History,
-    SimArchitect,
-    SimBinder,
-    SimConsumer,
-    SimPublisher,
-)
+from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher
+from tests.simulation.faults import plan_faults
 from tests.simulation.latecomer import SimLatecomer
-from tests.simulation.network import Weather
+from tests.simulation.plan import CHANGING, KEYS, LARGE_EVERY, LATE, TWICE_CONSUMED, Plan, plan_of, queues_of
 from tests.simulation.redriving import SimUndertaker
 from tests.simulation.repeaters import SimRepeater
 from tests.simulation.scheduling import SimScheduler
 from tests.simulation.verdict import HOLDERS, judge
 from tests.simulation.world import World
 
-KEYS = ["a.b", "a.c", "x.y.z", "a"]
-SINGLY_CONSUMED = ("one", "three", "changing", "circle", "ranked", "late", "later", "rescued")
-FAULTS_MS = 3_000
 SETUP_MS_MAX = 10_000
 HEALED_MS_MAX = 60_000
-
-EXCHANGES = [
-    ExchangeSpec(name="fan", kind="fanout"),
-    ExchangeSpec(name="top", kind="topic", unrouted="alternate", alternate="rest"),
-    ExchangeSpec(name="rest", kind="fanout"),
-    ExchangeSpec(name="head", kind="headers", unrouted="drop"),
-    ExchangeSpec(name="changing", kind="fanout"),
-    ExchangeSpec(name="patient", kind="topic", unrouted="hold"),
-    ExchangeSpec(name="brief", kind="direct", unrouted="hold", hold_max_length=6),
-    # No queue is ever bound: what is due there becomes a dead letter, and is sent to one queue from there.
-    ExchangeSpec(name="picky", kind="fanout", unrouted="return"),
-]
-CHANGING = ("changing", "patient", "brief")
-"""Exchanges whose bindings change in a run, so that no table knows their routes."""
-
-PATIENT = RetrySpec(max_attempts=1_000, first_delay_ms=20, max_delay_ms=100)
-HASTY = RetrySpec(max_attempts=3, first_delay_ms=10, max_delay_ms=20)
-JUMPY = BreakerSpec(window=3, failure_share=0.3, probe_after_ms=50, max_probe_after_ms=400)
-QUEUES = [
-    QueueSpec(name="one", retry=PATIENT),
-    QueueSpec(name="two", retry=RetrySpec(kind="off")),
-    QueueSpec(name="three", retry=HASTY, ack_timeout_ms=300),
-    QueueSpec(name="changing", retry=PATIENT),
-    # What is rejected there comes back through the default exchange.
-    QueueSpec(name="circle", retry=PATIENT, dead_letter_exchange=""),
-    QueueSpec(name="late", retry=PATIENT),
-    QueueSpec(name="later", retry=PATIENT),
-    QueueSpec(name="rescued", retry=PATIENT),
-    QueueSpec(name="calls", retry=HASTY),
-    QueueSpec(name="ranked", retry=PATIENT, priority=True, breaker=JUMPY),
-]
-LATE = [
-    BindingSpec(source="patient", destination="late", key="#"),
-    BindingSpec(source="patient", destination="later", key="a.*"),
-    BindingSpec(source="brief", destination="later", key="k"),
-]
-BINDINGS = [
-    BindingSpec(source="fan", destination="one"),
-    BindingSpec(source="fan", destination="two"),
-    BindingSpec(source="fan", destination="ranked"),
-    BindingSpec(source="fan", destination="top", to_exchange=True),
-    BindingSpec(source="top", destination="one", key="a.*"),
-    BindingSpec(source="top", destination="three", key="#.z"),
-    BindingSpec(source="rest", destination="two"),
-    BindingSpec(source="head", destination="three", arguments={"x-match": "all", "colour": "red"}),
-]
 
 
 @dataclass
 class Result:
-    """What one run came to."""
+    """What one run came to. `broken`: promises, each after the number of its invariant; `seen`: rare states."""
 
     seed: int
     broken: list[str]
-    deaths: dict[str, int]
-    power_cuts: int
-    dropped_frames: int
-    confirmed: int
-    delivered: int
-    answered: int
-    trace: list[str]
+    deaths: int = 0
+    power_cuts: int = 0
+    dropped_frames: int = 0
+    confirmed: int = 0
+    delivered: int = 0
+    answered: int = 0
+    trace: list[str] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
 
 
-def queues_of(exchange: str, key: str, headers: dict[str, str] | None) -> set[str]:
-    """The plan's routes, by hand."""
-    top = {"one"} if key in ("a.b", "a.c") else {"three"} if key == "x.y.z" else set()
-    if exchange == "fan":
-        return {"one", "two", "ranked"} | (top or {"two"})
-    if exchange == "top":
-        return top or {"two"}
-    if exchange == "picky":
-        return {"rescued"}
-    if exchange == "head":
-        return {"three"} if headers == {"colour": "red"} else set()
-    return {key}
-
-
-def simulate(seed: int, *, messages: int = 120) -> Result:
-    """Run one seed. The same seed gives the same run."""
+def simulate(seed: int, *, is_large: bool | None = None) -> Result:
+    """Run one seed. The same seed gives the same run. `is_large` None: the seed decides."""
     source = random.Random(seed)
-    weather = _weather(source)
+    plan = plan_of(source, is_large=seed % LARGE_EVERY == 0 if is_large is None else is_large)
     world = World(seed)
-    history = History(died=world.died)
-    architect = SimArchitect(world, history, [*EXCHANGES, *QUEUES, *BINDINGS])
-    assert _until(world, lambda: architect.is_done, SETUP_MS_MAX)
-    for exchange in ("fan", "top"):
-        SimScheduler(world, f"scheduler-{exchange}", history, (exchange, KEYS, messages // 2))
-    SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], messages // 2))
-    SimScheduler(world, "scheduler-picky", history, ("picky", ["k"], messages // 4))
-    SimPublisher(world, "publisher-default", history, ("", ["one", "three", "circle"], messages // 2))
-    consumers = [SimConsumer(world, f"consumer-{q}", history, q) for q in SINGLY_CONSUMED]
-    consumers += [SimConsumer(world, f"consumer-two-{n}", history, "two") for n in range(2)]
-    for exchange in ("fan", "top", "head"):
-        SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, messages))
-    SimPublisher(world, "publisher-patient", history, ("patient", KEYS, messages // 2))
-    SimPublisher(world, "publisher-brief", history, ("brief", ["k"], messages // 3))
-    SimBinder(world, "binder", history, 6)
-    latecomer = SimLatecomer(world, "latecomer", history, [(source.randint(300, 4_000), late) for late in LATE])
-    undertaker = SimUndertaker(world, "undertaker", history)
-    calm_ms = world.now_ms + FAULTS_MS
-    exchange, key = source.choice([("fan", "a.b"), ("", "three")])
-    repeaters = [SimRepeater(world, "repeater", history, exchange, key, calm_ms)]
-    calls = CallHistory()
-    for number in range(2):
-        SimServer(world, f"server-{number}", history, calls)
-    callers = [SimCaller(world, f"caller-{number}", history, calls) for number in range(2)]
-    world.introduce_all()
-    world.begin_faults(weather, source.choice([0.0, 0.001, 0.005, 0.02]))
-    begin_ms = world.now_ms
-    for _ in range(source.choice([0, 0, 1, 2])):
-        world.at(begin_ms + source.randint(100, FAULTS_MS), world.cut_power)
-    world.run_until(begin_ms + FAULTS_MS)
-    world.heal()
-    for consumer in consumers:
-        consumer.tidy_up()
-    undertaker.is_tidy = True
-    undertaker.left = -1
-    expected = _Expected(history)
-
-    def is_over() -> bool:
-        is_quiet = all(repeater.is_done for repeater in repeaters) and undertaker.left == 0
-        is_quiet = is_quiet and latecomer.bound == len(LATE)
-        return is_quiet and expected.is_drained() and _is_idle(consumers)
-
-    do_calls_work = _until(world, lambda: all(caller.has_worked_since_calm for caller in callers), HEALED_MS_MAX)
-    for caller in callers:
-        caller.is_stopped = True
-    _until(world, lambda: all(caller.is_idle for caller in callers), HEALED_MS_MAX)
-    is_drained = _until(world, is_over, HEALED_MS_MAX)
-    broken = judge(history, expected.queues()) + calls.broken()
-    if not do_calls_work:
-        broken.append(f"calls do not work {HEALED_MS_MAX} ms after the last fault")
-    if not is_drained:
-        broken.append(f"not drained {HEALED_MS_MAX} ms after the last fault: {expected.missing()[:5]}")
+    run = _Run(world, plan, source)
+    try:
+        broken = run.to_the_end()
+    except Exception as error:
+        broken = [f"I18: {type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
+    history = run.history
     return Result(
         seed,
         broken,
-        world.deaths,
+        sum(world.deaths.values()),
         world.power_cuts,
         world.network.dropped,
         len(history.confirmed),
         len(history.delivered),
-        len(calls.replies),
+        len(run.calls.replies),
         world.trace,
+        world.seen + history.rare(),
     )
 
 
-def _weather(source: random.Random) -> Weather:
-    return Weather(
-        drop=source.choice([0.0, 0.0, 0.02, 0.1, 0.3]),
-        duplicate=source.choice([0.0, 0.05, 0.3]),
-        reorder=source.choice([0.0, 0.05, 0.3]),
-        delay_ms_max=source.choice([1, 3, 15]),
-    )
+class _Run:
+    """The clients of one run, and when it is over."""
+
+    def __init__(self, world: World, plan: Plan, source: random.Random) -> None:
+        self.history = History(died=world.died)
+        self.calls = CallHistory()
+        self._world = world
+        self._plan = plan
+        self._source = source
+        self._expected = _Expected(self.history)
+        self._consumers: list[SimConsumer] = []
+        self._callers: list[SimCaller] = []
+        self._repeaters: list[SimRepeater] = []
+        self._latecomer: SimLatecomer | None = None
+        self._undertaker: SimUndertaker | None = None
+
+    def to_the_end(self) -> list[str]:
+        """The promises that were broken."""
+        world, plan, source = self._world, self._plan, self._source
+        architect = SimArchitect(world, self.history, plan.topology())
+        assert self._until(lambda: architect.is_done, SETUP_MS_MAX)
+        self._make_publishers()
+        self._make_consumers()
+        undertaker = self._undertaker = SimUndertaker(world, "undertaker", self.history)
+        world.introduce_all()
+        world.begin_faults(plan.weather, plan.crash_chance)
+        plan_faults(world, plan, source)
+        world.run_until(world.now_ms + plan.faults_ms)
+        world.heal()
+        if plan.clock_steps:
+            world.kill_all()  # What waits in a queue goes by the clock as it was when its process began.
+        for consumer in self._consumers:
+            consumer.tidy_up()
+        undertaker.tidy_up()
+        do_calls_work = self._until(lambda: all(one.has_worked_since_calm for one in self._callers), HEALED_MS_MAX)
+        for caller in self._callers:
+            caller.is_stopped = True
+        self._until(lambda: all(caller.is_idle for caller in self._callers), HEALED_MS_MAX)
+        is_drained = self._until(self._is_over, HEALED_MS_MAX)
+        broken = judge(self.history, self._expected.queues())
+        broken += [f"I4: {text}" for text in self.calls.broken()]
+        if not do_calls_work:
+            broken.append(f"I18: calls do not work {HEALED_MS_MAX} ms after the last fault")
+        if not is_drained:
+            missing = self._expected.missing()[:5]
+            broken.append(f"I18: not drained {HEALED_MS_MAX} ms after the last fault: {missing}")
+        return broken
+
+    def _make_publishers(self) -> None:
+        world, history, plan, source = self._world, self.history, self._plan, self._source
+        count = plan.messages
+        if plan.has("delay"):
+            for exchange in ("fan", "top") if plan.has("routes") else ():
+                SimScheduler(world, f"scheduler-{exchange}", history, (exchange, KEYS, count // 2), plan.delays_ms)
+            SimScheduler(world, "scheduler-default", history, ("", ["one", "three"], count // 2), plan.delays_ms)
+            SimScheduler(world, "scheduler-picky", history, ("picky", ["k"], count // 4), plan.delays_ms)
+        keys = ["one", "three", *(["circle"] if plan.has("circle") else [])]
+        SimPublisher(world, "publisher-default", history, ("", keys, count // 2))
+        for exchange in ("fan", "top", "head") if plan.has("routes") else ():
+            SimPublisher(world, f"publisher-{exchange}", history, (exchange, KEYS, count))
+        if plan.has("hold"):
+            SimPublisher(world, "publisher-patient", history, ("patient", KEYS, count // 2))
+            SimPublisher(world, "publisher-brief", history, ("brief", ["k"], count // 2))
+        if plan.has("changing"):
+            SimBinder(world, "binder", history, 6)
+        # Which instants a schedule has missed cannot be told by a clock that steps.
+        if plan.has("recurring") and not plan.has("clock"):
+            choices = [("", "three"), *([("fan", "a.b")] if plan.has("routes") else [])]
+            exchange, key = source.choice(choices)
+            self._repeaters.append(
+                SimRepeater(world, "repeater", history, exchange, key, world.now_ms + plan.faults_ms)
+            )
+
+    def _make_consumers(self) -> None:
+        world, history, plan, source = self._world, self.history, self._plan, self._source
+        for queue in plan.queues():
+            names = [f"-{n}" for n in range(2)] if queue in TWICE_CONSUMED else [""]
+            self._consumers += [SimConsumer(world, f"consumer-{queue}{name}", history, queue) for name in names]
+        if plan.has("hold") or plan.has("delay"):
+            latest_ms = plan.faults_ms + plan.faults_ms // 3
+            late = [(source.randint(latest_ms // 12, latest_ms), one) for one in LATE if plan.has("hold")]
+            self._latecomer = SimLatecomer(world, "latecomer", history, late)
+        if plan.has("calls"):
+            for number in range(2):
+                SimServer(world, f"server-{number}", history, self.calls)
+            self._callers = [SimCaller(world, f"caller-{number}", history, self.calls) for number in range(2)]
+
+    def _is_over(self) -> bool:
+        assert self._undertaker is not None
+        is_quiet = all(repeater.is_done for repeater in self._repeaters) and self._undertaker.left == 0
+        is_quiet = is_quiet and (self._latecomer is None or self._latecomer.is_done)
+        return is_quiet and not self._expected.missing() and all(one.is_idle for one in self._consumers)
+
+    def _until(self, is_done: Callable[[], bool], limit_ms: int) -> bool:
+        end_ms = self._world.now_ms + limit_ms
+        while not is_done():
+            if self._world.now_ms >= end_ms:
+                return False
+            self._world.run_until(self._world.now_ms + 50)
+        return True
 
 
 class _Expected:
@@ -202,6 +184,8 @@ class _Expected:
         undecided = [
             repr(body) for body in history.published if body not in history.confirmed and body not in history.refused
         ]
+        if undecided:
+            return undecided
         expected = self.queues()
         seen = history.acked
         held = [body for body, receipt in history.confirmed.items() if receipt.held]
@@ -214,20 +198,3 @@ class _Expected:
             for queue in (receipt.queues if body not in history.due else expected[body])
             if (body, queue) not in seen and body not in history.perhaps_gone
         ]
-
-    def is_drained(self) -> bool:
-        return not self.missing()
-
-
-def _is_idle(consumers: list[SimConsumer]) -> bool:
-    return all(not consumer._held for consumer in consumers)
-
-
-def _until(world: World, is_done: object, limit_ms: int) -> bool:
-    assert callable(is_done)
-    end_ms = world.now_ms + limit_ms
-    while not is_done():
-        if world.now_ms >= end_ms:
-            return False
-        world.run_until(world.now_ms + 50)
-    return True

@@ -11,15 +11,23 @@ from posthouse.transport.messages import NIL, Options
 from posthouse.transport.messages_delay import CancelDelayed, FireDelayed, RescheduleDelayed
 from posthouse.transport.names import DELAY
 from tests.simulation.clients import History, SimClient
-from tests.simulation.world import WALL_MS, World
+from tests.simulation.world import World
 
 
 class SimScheduler(SimClient):
     """Publishes delayed messages, and cancels, fires, replaces and puts off some of them."""
 
-    def __init__(self, world: World, name: str, history: History, plan: tuple[str, list[str], int]) -> None:
+    def __init__(
+        self,
+        world: World,
+        name: str,
+        history: History,
+        plan: tuple[str, list[str], int],
+        delays_ms: tuple[int, ...],
+    ) -> None:
         super().__init__(world, name, history)
         self.exchange, self._keys, self._left = plan
+        self._delays_ms = delays_ms
         self._stream: Stream | None = None
         self._bodies: dict[int, bytes] = {}
         self._keyed: bytes | None = None
@@ -36,7 +44,7 @@ class SimScheduler(SimClient):
         for _ in range(count):
             self._left -= 1
             body = f"{self.name}:{self._left}:".encode() + b"x" * self.random.randint(0, 60)
-            due_ms = WALL_MS + self.world.now_ms + self.random.choice([1, 5, 40, 300, 2_000, 9_000])
+            due_ms = self.world.wall_ms + self.random.choice(self._delays_ms)
             due_ms += self.random.randint(0, 30)
             number = self._stream.add(body, (key, NIL, Options(deliver_at_ms=0, schedule_key=schedule_key)))
             self._stream.schedule(due_ms)
@@ -69,7 +77,7 @@ class SimScheduler(SimClient):
             self.history.due[body] = 0
             make = lambda number: FireDelayed(number, scheduled_id)  # noqa: E731
         else:
-            due_ms = WALL_MS + self.world.now_ms + self.random.randint(1, 3_000)
+            due_ms = self.world.wall_ms + self.random.randint(1, max(self._delays_ms) // 3)
             self.history.due[body] = min(due_ms, self.history.due[body])
             make = lambda number: RescheduleDelayed(number, due_ms, scheduled_id)  # noqa: E731
 

@@ -9,40 +9,22 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
-
-from posthouse.actors.actor import Actor, Context
 from posthouse.actors.cell import OUTBOUND, Cell, Life
-from posthouse.actors.dead_letter import DeadLetterActor
-from posthouse.actors.dead_letter_store import StoreLimits
-from posthouse.actors.declaration import may_hold
-from posthouse.actors.delay import DelayActor, DelayLimits
-from posthouse.actors.exchange import ExchangeActor
-from posthouse.actors.holding import HoldLimits
 from posthouse.actors.loop import SERVED
-from posthouse.actors.queue import QueueActor, QueueLimits
-from posthouse.actors.registry import RegistryActor
 from posthouse.supervisor import control_messages as control
-from posthouse.supervisor.journal import Journal, JournalSettings
+from posthouse.supervisor.journal import Journal
 from posthouse.transport.errors import DiskFault
-from posthouse.transport.limits import Limits
-from posthouse.transport.messages import ExchangeSpec, QueueSpec
-from posthouse.transport.names import DEAD_LETTER, DELAY
+from tests.simulation.cast import JOURNAL, LIMITS, STANDING, Make, declared, standing
 from tests.simulation.network import CALM, Network, Weather
 from tests.support.sim_disk import SimDisk
 
 WALL_MS = 1_700_000_000_000
-LIMITS = Limits(window_messages=200, window_bytes=64 * 1024, ping_interval_ms=200)
-JOURNAL = JournalSettings(segment_bytes_first=4096, segment_bytes_max=16384, preallocate=False)
-QUEUE = QueueLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
-DELAYS = DelayLimits(fire_per_s_max=2_000, memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=8_192)
-HOLD = HoldLimits(memory_bytes_max=2_000, disk_free_bytes_min=0)
-STORE = StoreLimits(messages_max=8, memory_bytes_max=2_000, disk_free_bytes_min=0)
-STANDING = ("registry", DEAD_LETTER, DELAY)
+NEVER = 1 << 62
 DEATHS = ("before the round", "after the commit", "while speaking")
 
 
@@ -64,7 +46,7 @@ class Node:
         self.journal_directory = journal_directory
         self.inbox: list[tuple[Any, bytes]] = []
         self.notices: list[control.FromSupervisor] = []
-        self.is_scheduled = False
+        self.wakes_ms = NEVER
         self.is_started = False
 
 
@@ -78,6 +60,9 @@ class World:
         self.crash_chance = 0.0
         self.is_calm = False
         self.now_ms = 0
+        self.clock_ms = 0
+        self.clock_max_ms = 0
+        self.seen: Counter[str] = Counter()
         self.nodes: dict[str, Node] = {}
         self.clients: dict[str, Client] = {}
         self.deaths: dict[str, int] = {}
@@ -109,6 +94,24 @@ class World:
             action()
         self.now_ms = time_ms
 
+    @property
+    def wall_ms(self) -> int:
+        """What every clock on the wall shows."""
+        return WALL_MS + self.now_ms + self.clock_ms
+
+    @property
+    def latest_wall_ms(self) -> int:
+        """What it would show if no clock had ever been set back: due is what was due by any clock."""
+        return WALL_MS + self.now_ms + self.clock_max_ms
+
+    def step_clock(self, step_ms: int) -> None:
+        """Somebody sets the clock."""
+        if not self.is_calm:
+            self.clock_ms += step_ms
+            self.clock_max_ms = max(self.clock_max_ms, self.clock_ms)
+            self.note(f"the clock is set by {step_ms} ms")
+            self.seen["the clock was set back" if step_ms < 0 else "the clock was set forward"] += 1
+
     def begin_faults(self, weather: Weather, crash_chance: float) -> None:
         """From now on frames suffer the weather, and an actor dies in so many of its rounds."""
         self.network.weather = weather
@@ -116,61 +119,37 @@ class World:
 
     def heal(self) -> None:
         """From now on nothing is lost and nobody dies."""
-        self.network.weather = CALM
+        self.network.heal()
         self.crash_chance = 0.0
         self.is_calm = True
+        self.clock_ms = self.clock_max_ms  # What is due by a clock that was ahead must become due at last.
         self.disk.heal()
 
     # ---- lives ----
-
-    def _start_registry(self) -> None:
-        boot = str(self._boot)
-
-        def make(context: Context) -> Actor:
-            return RegistryActor(context, boot=boot, remove_journal=lambda spec: None)
-
-        self._live("registry", make, "/registry")
 
     def _start_standing(self) -> None:
         for actor_id in STANDING:
             self._start(actor_id)
 
     def _start(self, actor_id: str) -> None:
-        if actor_id == "registry":
-            self._start_registry()
-            return
-        if actor_id == DELAY:
-            self._live(DELAY, lambda context: DelayActor(context, DELAYS), "/delay")
-            return
-        if actor_id == DEAD_LETTER:
-            self._live(actor_id, lambda context: DeadLetterActor(context, STORE), "/dead-letter")
-            return
-        if actor_id not in self._specs:
-            return
-        kind, arguments = self._specs[actor_id]
-        if kind == "exchange":
-            exchange = msgspec.msgpack.decode(arguments, type=ExchangeSpec)
-            home = f"/exchange-{exchange.serial}" if exchange.durable and may_hold(exchange) else None
-            self._live(actor_id, lambda context: ExchangeActor(context, exchange, HOLD), home)
-            return
-        spec = msgspec.msgpack.decode(arguments, type=QueueSpec)
-        directory = f"/{spec.serial}" if spec.durable else None
-        self._live(actor_id, lambda context: QueueActor(context, spec, QUEUE), directory)
+        if actor_id in STANDING:
+            self._live(actor_id, *standing(actor_id, str(self._boot)))
+        elif actor_id in self._specs:
+            self._live(actor_id, *declared(*self._specs[actor_id]))
 
-    def _live(self, actor_id: str, make: Callable[[Context], Actor], directory: str | None) -> None:
+    def _live(self, actor_id: str, make: Make, directory: str | None) -> None:
         if actor_id in self.nodes:
             return
         self._generation += 1
         self.cuts_before[self._generation] = self.power_cuts
-        journal = None
-        if directory is not None:
-            journal = Journal.open(
-                self.disk,
-                directory,
-                generation=self._generation,
-                settings=JOURNAL,
-                now_ms=lambda: self.now_ms,
-            )
+        try:
+            journal = None if directory is None else self._open_journal(directory)
+        except DiskFault as error:
+            self.note(f"{actor_id} cannot open its journal: {error}")
+            self.seen["a journal could not be opened"] += 1
+            self.disk.kill(directory or "/nowhere")
+            self.after(self.random.randint(1, 60), lambda: self._start(actor_id))
+            return
         life = Life(actor_id, self._generation)
         source = random.Random(self.random.getrandbits(32))
         node = Node(Cell(life, make, limits=LIMITS, source=source, journal=journal), directory)
@@ -178,10 +157,16 @@ class World:
         self.note(f"{actor_id} lives in generation {self._generation}")
         self._schedule(actor_id, node, 0)
 
+    def _open_journal(self, directory: str) -> Journal:
+        journal = Journal.open(
+            self.disk, directory, generation=self._generation, settings=JOURNAL, now_ms=lambda: self.now_ms
+        )
+        return journal
+
     def _round(self, actor_id: str, node: Node) -> None:
-        if self.nodes.get(actor_id) is not node:
-            return
-        node.is_scheduled = False
+        if self.nodes.get(actor_id) is not node or node.wakes_ms != self.now_ms:
+            return  # It died, or had an earlier round that planned anew.
+        node.wakes_ms = NEVER
         death = self.random.choice(DEATHS) if self.random.random() < self.crash_chance else ""
         if death == DEATHS[0]:
             self.kill(actor_id, death)
@@ -189,10 +174,12 @@ class World:
         cell = node.cell
         try:
             if not node.is_started:
-                cell.start(WALL_MS + self.now_ms, self.now_ms)
+                cell.start(self.wall_ms, self.now_ms)
             frames = self._turn(node)
         except DiskFault as error:
-            self.kill(actor_id, f"disk fault: {error}")
+            self.seen["an actor died of its disk"] += 1
+            self.note(f"{actor_id}: {error}")
+            self.kill(actor_id, "of its disk")
             return
         if death == DEATHS[1]:
             self.kill(actor_id, death)
@@ -208,7 +195,7 @@ class World:
 
     def _turn(self, node: Node) -> list[Any]:
         cell = node.cell
-        cell.begin(WALL_MS + self.now_ms, self.now_ms)
+        cell.begin(self.wall_ms, self.now_ms)
         notices, node.notices = node.notices, []
         for notice in notices:
             cell.notice(notice)
@@ -265,11 +252,9 @@ class World:
             self._schedule(target, living, 0)
 
     def _schedule(self, actor_id: str, node: Node, delay_ms: int) -> None:
-        if delay_ms == 0 and node.is_scheduled:
-            return
-        if delay_ms == 0:
-            node.is_scheduled = True
-        self.after(delay_ms, lambda: self._round(actor_id, node))
+        if self.now_ms + delay_ms < node.wakes_ms:
+            node.wakes_ms = self.now_ms + delay_ms
+            self.after(delay_ms, lambda: self._round(actor_id, node))
 
     def from_client(self, client: str, route: bytes, frame: bytes) -> None:
         """A client sends; its connection name is its own."""
@@ -285,6 +270,9 @@ class World:
             return
         self.deaths[how] = self.deaths.get(how, 0) + 1
         self.died.append((self.now_ms, actor_id))
+        self.seen[f"an actor died {how}"] += 1
+        if not node.is_started:
+            self.seen["an actor died while it recovered"] += 1
         self.note(f"{actor_id} dies {how}")
         if node.journal_directory is not None:
             self.disk.kill(node.journal_directory)
@@ -296,15 +284,29 @@ class World:
         """Every process ends and every write that was not synced may be lost."""
         self.power_cuts += 1
         self.note("the power is cut")
+        self.seen["the power was cut"] += 1
+        self._end_all()
+        self.disk.crash(self.random)
+
+    def kill_all(self) -> None:
+        """SIGKILL of the supervisor, and so of all: what was written stays."""
+        self.note("everything is killed")
+        self.seen["everything was killed"] += 1
+        for node in self._end_all():
+            if node.journal_directory is not None:
+                self.disk.kill(node.journal_directory)
+
+    def _end_all(self) -> list[Node]:
+        ended = list(self.nodes.values())
         for actor_id, node in list(self.nodes.items()):
             del self.nodes[actor_id]
             self.died.append((self.now_ms, actor_id))
             self._break_connections(actor_id, node.cell.generation)
-        self.disk.crash(self.random)
         self._boot += 1
         self._specs.clear()
         self._watchers.clear()
         self.after(self.random.randint(5, 200), self._start_standing)
+        return ended
 
     def _break_connections(self, actor_id: str, generation: int) -> None:
         route = f"{actor_id}/{generation}".encode()
