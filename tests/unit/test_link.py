@@ -263,6 +263,17 @@ def test_a_new_session_numbers_everything_unsettled_from_one_before_what_waits()
     assert sender.acknowledged(1, 1, []) == [2, 4, 5]
 
 
+def test_what_is_decided_without_being_settled_stays_behind_when_a_session_ends() -> None:
+    sender = sender_with(1, 2, 3, 4)
+    sender.frames_to_send()
+    sender.offer(b"\x01" * 5, 5, 1, 5)
+    sender.forget(lambda piece: len(bytes(piece)) in (2, 5))
+    assert (sender.backlog_messages, sender.backlog_bytes) == (3, 8)
+    (frame,) = sender.frames_to_send()
+    assert sender.acknowledged(frame.sequence, frame.sequence, []) == [1, 3, 4]
+    assert sender.is_idle
+
+
 def test_a_new_session_with_a_smaller_window_is_not_overrun() -> None:
     sender = one_by_one(10)
     sender.restart()

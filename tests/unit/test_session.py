@@ -177,6 +177,24 @@ def test_what_is_unconfirmed_is_sent_again_to_the_next_life_in_order(bench: Clie
     assert bench.session.is_settled
 
 
+def test_what_has_its_receipt_is_not_sent_again_although_the_exchange_died_before_it_settled_it(
+    bench: ClientBench,
+) -> None:
+    exchange = bench.live(EXCHANGE)
+    exchange.settles_at_once = False
+    stream = bench.session.stream("ex")
+    for body in (b"refused", b"open", b"confirmed"):
+        stream.add(body, KEY)
+        stream.close_batch()
+    bench.heard(EXCHANGE)
+    bench.say(EXCHANGE, Receipt(stream.number, 1, 1, (), code="hold_full", text="no"))
+    bench.say(EXCHANGE, Receipt(stream.number, 3, 1, ("q",)))
+    bench.die(EXCHANGE)
+    bench.live(EXCHANGE)
+    assert [bytes(sent.bodies) for sent in bench.heard(EXCHANGE) if isinstance(sent, Batch)] == [b"open"]
+    assert [number for number, _ in stream.refused] == [1]
+
+
 def test_a_batch_that_waits_to_be_sent_keeps_the_session_unsettled() -> None:
     bench = ClientBench()
     stream = bench.session.stream("ex")
