@@ -192,9 +192,10 @@ class _Expected:
         undecided += [
             f"{body!r}, which was held" for body in held if not any((body, queue) in seen for queue in HOLDERS)
         ]
+        reached = {body for body, _ in seen}
         return undecided + [
             f"{body!r} in {queue}"
             for body, receipt in history.confirmed.items()
             for queue in (receipt.queues if body not in history.due else expected[body])
-            if (body, queue) not in seen and body not in history.perhaps_gone
+            if (body, queue) not in seen and (body not in history.perhaps_gone or body in reached)
         ]

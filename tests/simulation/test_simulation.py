@@ -29,6 +29,7 @@ FAILED_ONCE = [
 
 FAILED_SMALL = [
     13199,  # a call was refused, and its frame sent once more when its exchange died before it settled that
+    1057092,  # the run ended before a queue with an open breaker had given out everything (the test's fault)
 ]
 
 RARE = [
