@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import msgspec
 
@@ -40,7 +40,7 @@ from posthouse.supervisor import exit_codes
 from posthouse.supervisor.atomic_file import replace_file
 from posthouse.supervisor.child_spec import ChildSpec, GroupSpec, Life, RestartIntensity, Strategy
 from posthouse.supervisor.data_directory import DataDirectory, socket_path
-from posthouse.supervisor.disk import RealDisk
+from posthouse.supervisor.disk import Disk, RealDisk
 from posthouse.supervisor.effects import Event, EventKind
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
@@ -68,12 +68,20 @@ PLANTED: Final = "POSTHOUSE_PLANTED_BUG"
 """The variable by which this project's own tests put a known bug into the broker. No broker runs with it."""
 
 
-def serve(config: Config, *, out: Callable[[str], None] = print) -> int:
+class Seams(NamedTuple):
+    """Where tests put something between a broker and the machine. Production has the machine there."""
+
+    disk: Callable[[Life], Disk] = lambda life: RealDisk()
+    cell: Callable[[Life, Cell, Journal | None], None] = lambda life, cell, journal: None
+    event: Callable[[Event], None] = lambda event: None
+
+
+def serve(config: Config, *, out: Callable[[str], None] = print, seams: Seams | None = None) -> int:
     """Run a broker until it is told to stop; returns the exit code. Raises Refused, DiskFault before it starts."""
     if PLANTED in os.environ:
         raise PreconditionFailed(f"{PLANTED} is set: a broker with a bug on purpose is for its own tests; unset it")
     with DataDirectory.open(config.data) as directory:
-        broker = Broker(config, directory, out)
+        broker = Broker(config, directory, out, seams or Seams())
         return broker.run()
 
 
@@ -81,8 +89,9 @@ def serve(config: Config, *, out: Callable[[str], None] = print) -> int:
 class Broker:
     """One run of a broker in one data directory."""
 
-    def __init__(self, config: Config, directory: DataDirectory, out: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, directory: DataDirectory, out: Callable[[str], None], seams: Seams) -> None:
         self._config = config
+        self._seams = seams
         self._directory = directory
         self._out = out
         self._boot = secrets.token_hex(8)
@@ -223,6 +232,7 @@ class Broker:
                 source=random.Random(secrets.randbits(64)),
                 journal=journal,
             )
+            self._seams.cell(life, cell, journal)
             code = Loop(cell, life, sockets).run()
             if journal is not None:
                 journal.close()
@@ -239,7 +249,7 @@ class Broker:
         self, life: Life, directory: str, settings: JournalSettings, pause: Callable[[float], None] = time.sleep
     ) -> Journal:
         deadline = time.monotonic() + JOURNAL_LOCK_WAIT_S
-        disk = RealDisk()
+        disk = self._seams.disk(life)
         while True:
             try:
                 return Journal.open(disk, directory, generation=life.generation, settings=settings, now_ms=wall_ms)
@@ -280,6 +290,7 @@ class Broker:
 
     def _event(self, event: Event) -> None:
         self._log.event(event)
+        self._seams.event(event)
         if event.kind is EventKind.QUARANTINED and event.id == "door" and not self._is_ready:
             self._log.error(f"cannot listen on {self._config.listen}; is another broker running? see --listen")
 

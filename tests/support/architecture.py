@@ -84,8 +84,8 @@ SHELLS = (
 CLIENTS = ("posthouse/__init__.py", "posthouse/session*.py", "posthouse/client*.py", "posthouse/aio*.py")
 """What a program gets that only talks to a broker: the transport, and nothing of the broker itself."""
 
-COMPOSITION = ("posthouse/serve.py",)
-"""The one place that names every actor and builds the tree."""
+COMPOSITION = ("posthouse/serve.py", "posthouse/testing/faulty_broker.py")
+"""The one place that names every actor and builds the tree, and that which puts faults on its seams."""
 
 ZMQ_USERS = ("transport/sockets.py", "posthouse/client*.py", "posthouse/aio*.py")
 FORK_USERS = ("supervisor/process.py",)

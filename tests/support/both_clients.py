@@ -15,7 +15,7 @@ import pytest
 
 import posthouse
 from posthouse import aio
-from tests.support.broker_process import BrokerProcess
+from posthouse.testing.broker import BrokerProcess
 
 _numbers: Final = itertools.count(1)
 

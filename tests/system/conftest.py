@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.broker_process import BrokerProcess
+from posthouse.testing.broker import BrokerProcess
 
 StartBroker = Callable[..., BrokerProcess]
 

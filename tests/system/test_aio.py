@@ -16,9 +16,9 @@ from typing import Any, Final
 import pytest
 
 from posthouse import aio, errors
+from posthouse.testing.broker import BrokerProcess
 from tests.support.audit import Audit, body_of, entry_of
 from tests.support.both_clients import Test, connected, with_both
-from tests.support.broker_process import BrokerProcess
 
 BURST: Final = 50
 

@@ -14,8 +14,8 @@ import pytest
 
 import posthouse
 from posthouse.errors import OutcomeUnknown
-from tests.support.broker_process import BrokerProcess, end, read_line, start_python
-from tests.support.waiting import eventually, for_a_while
+from posthouse.testing.broker import BrokerProcess, end, read_line, start_python
+from posthouse.testing.waiting import eventually, for_a_while
 
 MIB: Final = 1024 * 1024
 

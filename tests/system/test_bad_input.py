@@ -26,10 +26,10 @@ from posthouse.errors import (
     UnknownExchange,
     UnknownQueue,
 )
-from tests.support.broker_process import BrokerProcess, run_command
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually
 from tests.support.hostile_peer import Dealer, good_hello, mutations, raw_attacks, raw_connection
 from tests.support.small_disk import MIB, can_mount, disk_to_fill, mounted
-from tests.support.waiting import eventually
 
 SEED: Final = 7
 _numbers: Final = itertools.count(1)

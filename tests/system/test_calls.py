@@ -25,9 +25,9 @@ from posthouse.errors import (
     UnknownQueue,
 )
 from posthouse.message import Message
-from tests.support.broker_process import BrokerProcess, run_command
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually
 from tests.support.serving import queue_of, shout
-from tests.support.waiting import eventually
 
 
 @pytest.fixture(params=["ipc", "tcp"])

@@ -11,9 +11,9 @@ import pytest
 
 from posthouse.errors import CallTimeout, Unavailable, UnknownQueue
 from posthouse.message import Message
-from tests.support.broker_process import BrokerProcess, end, read_line, start_python
+from posthouse.testing.broker import BrokerProcess, end, read_line, start_python
+from posthouse.testing.waiting import eventually
 from tests.support.serving import outcome, queue_of, shout
-from tests.support.waiting import eventually
 
 WORKER = """
 import sys, threading, posthouse

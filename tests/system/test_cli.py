@@ -13,9 +13,11 @@ from typing import final
 
 import pytest
 
-from tests.support.broker_process import PROGRAM, BrokerProcess
+from posthouse.testing.broker import BrokerProcess
+from posthouse.testing.waiting import eventually
 from tests.support.source_tree import ROOT
-from tests.support.waiting import eventually
+
+PROGRAM = "import sys; from posthouse.cli import main; sys.exit(main(sys.argv[1:]))"
 
 PATIENCE_S = 30.0
 

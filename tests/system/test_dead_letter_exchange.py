@@ -21,8 +21,8 @@ from posthouse.errors import (
     UnknownExchange,
     UnknownQueue,
 )
-from tests.support.broker_process import BrokerProcess, run_command
-from tests.support.waiting import eventually
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually
 from tests.system.conftest import StartBroker
 
 _numbers = itertools.count(1)

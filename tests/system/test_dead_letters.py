@@ -13,8 +13,8 @@ import pytest
 import posthouse
 from posthouse import Retry
 from posthouse.errors import InvalidArgument, PreconditionFailed, QueueFull, UnknownDeadLetter, UnknownQueue
-from tests.support.broker_process import BrokerProcess, end, read_line, run_command, start_python
-from tests.support.waiting import eventually
+from posthouse.testing.broker import BrokerProcess, end, read_line, run_command, start_python
+from posthouse.testing.waiting import eventually
 
 SOON = Retry(max_attempts=3, first_delay_s=0.05, jitter=False)
 _numbers = itertools.count(1)

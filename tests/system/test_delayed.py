@@ -13,8 +13,8 @@ import pytest
 
 import posthouse
 from posthouse.errors import InvalidArgument, UnknownDelayed, UnknownExchange
-from tests.support.broker_process import BrokerProcess, run_command
-from tests.support.waiting import eventually
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually
 
 
 def arrivals(broker: posthouse.Broker, queue: str, count: int, within_s: float = 20.0) -> list[tuple[bytes, float]]:

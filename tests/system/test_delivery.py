@@ -13,9 +13,9 @@ import pytest
 
 import posthouse
 from posthouse.errors import InvalidArgument, ResourceLocked
-from tests.support.broker_process import BrokerProcess
+from posthouse.testing.broker import BrokerProcess
+from posthouse.testing.waiting import eventually
 from tests.support.queue_traffic import numbers, publish, ready, take
-from tests.support.waiting import eventually
 
 _numbers: Final = itertools.count(1)
 

@@ -16,11 +16,11 @@ import pytest
 import posthouse
 from posthouse import Retry
 from posthouse.errors import DiskSpaceLow, Unroutable
-from tests.support.broker_process import BrokerProcess, end, read_line, start_python
+from posthouse.testing.broker import BrokerProcess, end, read_line, start_python
+from posthouse.testing.waiting import eventually
 from tests.support.patterns import PATTERNS, Pattern, Route
 from tests.support.queue_traffic import HOLDER, numbers, ready, take
 from tests.support.small_disk import MIB, disk_to_fill
-from tests.support.waiting import eventually
 
 LATER_S = 3600.0
 """What is delayed by so much still waits whenever a process is killed; `bring_near` then makes it due."""

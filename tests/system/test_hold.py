@@ -16,9 +16,9 @@ from posthouse.errors import (
     UnknownQueue,
     Unroutable,
 )
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually
 from tests.support.both_clients import with_both
-from tests.support.broker_process import BrokerProcess, run_command
-from tests.support.waiting import eventually
 
 
 async def bodies_of(broker: Any, queue: str, count: int) -> list[bytes]:

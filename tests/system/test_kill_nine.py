@@ -21,9 +21,9 @@ import pytest
 
 import posthouse
 from posthouse.errors import OutcomeUnknown, PublishError
+from posthouse.testing.broker import BrokerProcess, end, start_python
+from posthouse.testing.waiting import eventually
 from tests.support.audit import Audit, body_of
-from tests.support.broker_process import BrokerProcess, end, start_python
-from tests.support.waiting import eventually
 
 KILLS: Final = 100
 PAUSE_S_MAX: Final = 0.15

@@ -16,8 +16,8 @@ import pytest
 
 import posthouse
 from posthouse.errors import BrokerNotRunning, PosthouseError, PublishError, Refused, Unavailable
-from tests.support.broker_process import BrokerProcess, run_command
-from tests.support.waiting import eventually
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually
 from tests.system.conftest import StartBroker
 
 

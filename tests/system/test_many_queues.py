@@ -8,8 +8,8 @@ from typing import Final
 
 import psutil
 
-from tests.support.broker_process import BrokerProcess
-from tests.support.waiting import eventually
+from posthouse.testing.broker import BrokerProcess
+from posthouse.testing.waiting import eventually
 
 QUEUES: Final = 200
 SANE_S: Final = 60.0

@@ -14,9 +14,9 @@ import pytest
 import posthouse
 from posthouse import Breaker, Retry
 from posthouse.errors import InvalidArgument, PreconditionFailed, UnknownQueue
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually, for_a_while
 from tests.support.both_clients import with_both
-from tests.support.broker_process import BrokerProcess, run_command
-from tests.support.waiting import eventually, for_a_while
 
 _numbers = itertools.count(1)
 

@@ -12,9 +12,9 @@ import pytest
 
 import posthouse
 from posthouse.errors import InvalidArgument, UnknownDelayed, UnknownExchange
+from posthouse.testing.broker import BrokerProcess, run_command
+from posthouse.testing.waiting import eventually
 from tests.support.both_clients import with_both
-from tests.support.broker_process import BrokerProcess, run_command
-from tests.support.waiting import eventually
 
 
 def instants(messages: list[posthouse.Message], key: str) -> list[datetime]:

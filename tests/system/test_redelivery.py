@@ -14,9 +14,9 @@ from typing import Final
 import pytest
 
 import posthouse
-from tests.support.broker_process import BrokerProcess, end, read_line, start_python
+from posthouse.testing.broker import BrokerProcess, end, read_line, start_python
+from posthouse.testing.waiting import eventually, for_a_while
 from tests.support.queue_traffic import HOLDER, numbers, publish, ready, take
-from tests.support.waiting import eventually, for_a_while
 
 StartProgram = Callable[..., subprocess.Popen[bytes]]
 

@@ -18,8 +18,8 @@ from posthouse.errors import (
     UnknownQueue,
     Unroutable,
 )
-from tests.support.broker_process import BrokerProcess
-from tests.support.waiting import eventually
+from posthouse.testing.broker import BrokerProcess
+from posthouse.testing.waiting import eventually
 
 _numbers: Final = itertools.count(1)
 

@@ -2,6 +2,9 @@
 
 It promises that no process of the broker outlives it, and fails for one that had to be looked for. It learns which
 actor lives where from the broker's log, so that it needs no client and knows it even when the registry is dead.
+
+Fails with: AssertionError, since this is for tests: with what was waited for, and with the broker's log when it does
+not start.
 """
 
 from __future__ import annotations
@@ -13,8 +16,11 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, final
@@ -22,10 +28,10 @@ from typing import Any, Final, Self, final
 import psutil
 
 import posthouse
-from tests.support.source_tree import ROOT
-from tests.support.waiting import eventually
+from posthouse.testing.failpoints import STRUCK, VARIABLE, Failpoint, to_text
+from posthouse.testing.traces import traces_of
+from posthouse.testing.waiting import eventually
 
-PROGRAM: Final = "import sys; from posthouse.cli import main; sys.exit(main(sys.argv[1:]))"
 READY_S: Final = 30.0
 STOP_S: Final = 20.0
 GONE_S: Final = 10.0
@@ -33,14 +39,50 @@ GONE_S: Final = 10.0
 LogLine = dict[str, Any]
 
 
+@contextlib.contextmanager
+def running(*, failpoints: Sequence[Failpoint] = (), **settings: object) -> Iterator[BrokerProcess]:
+    """A fresh broker in a temporary directory, ready to take work; nothing is left of it afterwards.
+
+    `settings`: those of a configuration file, `docs/operations.md` lists them. It listens on a free port of loopback.
+    """
+    with tempfile.TemporaryDirectory(prefix="ph-") as place:
+        options: list[str] = []
+        if settings:
+            config = Path(place) / "posthouse.toml"
+            config.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in settings.items()))
+            options = ["--config", str(config)]
+        with BrokerProcess(Path(place), *options, failpoints=failpoints) as process:
+            yield process
+        assert (left := traces_of(process.data, process.seen)) == [], f"the broker left {left}"
+
+
+def _toml(value: object) -> str:
+    # A number, a truth value or a text: what JSON and TOML write alike.
+    return json.dumps(value)
+
+
 @final
 class BrokerProcess:
-    """`posthouse serve` on one data directory. As a context manager it starts, and leaves nothing behind."""
+    """`posthouse serve` on the directory `data` in `place`. As a context manager it starts, and leaves nothing behind.
 
-    def __init__(self, place: Path, *options: str, listen: str = "tcp://127.0.0.1:0", data: str = "d") -> None:
+    With `failpoints`, faults strike at named steps: see `failpoints`. Keep `place` short: sockets live in it, and
+    systems allow their paths some 100 bytes.
+    """
+
+    def __init__(
+        self,
+        place: Path,
+        *options: str,
+        listen: str = "tcp://127.0.0.1:0",
+        data: str = "d",
+        failpoints: Sequence[Failpoint] = (),
+    ) -> None:
         self.data = place / data
         self.tcp = listen
+        self.seen: set[int] = set()
+        """Every process it ever had."""
         self._options = options
+        self._failpoints = to_text(failpoints) if failpoints else ""
         self._log = place / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._life_begins_at = 0
@@ -64,11 +106,12 @@ class BrokerProcess:
         """Start it without waiting for anything."""
         assert self._process is None, "it runs already"
         listen = [] if self.tcp == "" else ["--listen", self.tcp]
+        program = ["posthouse.testing"] if self._failpoints else ["posthouse", "serve"]
         with self._log.open("ab") as log:
             self._life_begins_at = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "posthouse", "serve", "--data", str(self.data), *listen, *self._options],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                [sys.executable, "-m", *program, "--data", str(self.data), *listen, *self._options],
+                env=environment() | ({VARIABLE: self._failpoints} if self._failpoints else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -82,6 +125,11 @@ class BrokerProcess:
         code = process.wait(within_s)
         self._forget()
         return code
+
+    def collect(self) -> None:
+        """It has died by itself; make sure that nothing of it is left, so that it may be started again."""
+        self._running().wait(GONE_S)
+        self._forget()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, and wait; returns the exit code."""
@@ -150,6 +198,23 @@ class BrokerProcess:
     def generation_of(self, actor: str) -> int:
         """The actor's present life; waits until it is up."""
         return int(self.wait_up(actor)["generation"])
+
+    def stop_the_world(self) -> list[int]:
+        """SIGKILL to every process at once; returns their pids."""
+        children = self.children
+        os.killpg(self.pid, signal.SIGKILL)
+        self._running().wait(GONE_S)
+        self._forget()
+        return children
+
+    def actors(self, pattern: str = "*") -> list[str]:
+        """The names of those that are up, `*` for any text in them."""
+        names = dict.fromkeys(line["actor"] for line in self.lines() if line.get("event") == "ready")
+        return [name for name in names if fnmatchcase(name, pattern) and self._up(name, 0) is not None]
+
+    def struck(self) -> dict[int, int]:
+        """By number of a failpoint, in how many lives it has struck."""
+        return dict(Counter(int(path.name.partition("-")[0]) for path in (self.data / STRUCK).glob("*-*")))
 
     def kill(self, actor: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to an actor that is up; returns the generation it hit."""
@@ -222,11 +287,17 @@ class BrokerProcess:
         assert process.stdout is not None
         process.stdout.close()
         started = {int(line["pid"]) for line in self.lines() if line.get("event") in ("started", "ready")}
+        self.seen |= {process.pid, *started}
         try:
             eventually(lambda: not alive_of(process.pid, started), GONE_S, "no process of the broker is left")
         finally:
             for orphan in alive_of(process.pid, started):
                 orphan.kill()
+
+
+def environment() -> dict[str, str]:
+    """For programs that shall import the same posthouse as this one."""
+    return {**os.environ, "PYTHONPATH": str(Path(posthouse.__file__).parents[1])}
 
 
 def alive_of(session: int, pids: set[int]) -> list[psutil.Process]:
@@ -244,7 +315,7 @@ def run_command(*arguments: str, within_s: float = READY_S) -> subprocess.Comple
     """One `posthouse` command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "posthouse", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -257,7 +328,7 @@ def start_python(program: str, *arguments: str, stdin: int = subprocess.DEVNULL)
     """A client program in a process of its own; its output is a pipe."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", program, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdin=stdin,
         stdout=subprocess.PIPE,
         start_new_session=True,
