@@ -36,6 +36,8 @@ READY_S: Final = 30.0
 STOP_S: Final = 20.0
 GONE_S: Final = 10.0
 
+_ENDINGS: Final = ("exited", "killed", "quarantined")
+
 LogLine = dict[str, Any]
 
 
@@ -86,6 +88,8 @@ class BrokerProcess:
         self._log = place / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._life_begins_at = 0
+        self._read_to = 0
+        self._lines: list[LogLine] = []
         self._brokers: list[posthouse.Broker] = []
         self._killed: dict[str, int] = {}
 
@@ -108,7 +112,8 @@ class BrokerProcess:
         listen = [] if self.tcp == "" else ["--listen", self.tcp]
         program = ["posthouse.testing"] if self._failpoints else ["posthouse", "serve"]
         with self._log.open("ab") as log:
-            self._life_begins_at = log.tell()
+            self._life_begins_at = self._read_to = log.tell()
+            self._lines = []
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *program, "--data", str(self.data), *listen, *self._options],
                 env=environment() | ({VARIABLE: self._failpoints} if self._failpoints else {}),
@@ -127,9 +132,10 @@ class BrokerProcess:
         return code
 
     def collect(self) -> None:
-        """It has died by itself; make sure that nothing of it is left, so that it may be started again."""
-        self._running().wait(GONE_S)
-        self._forget()
+        """If it has died by itself, make sure that nothing of it is left; then it may be started again."""
+        if self._process is not None:
+            self._process.wait(GONE_S)
+            self._forget()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to stop, and wait; returns the exit code."""
@@ -209,8 +215,23 @@ class BrokerProcess:
 
     def actors(self, pattern: str = "*") -> list[str]:
         """The names of those that are up, `*` for any text in them."""
-        names = dict.fromkeys(line["actor"] for line in self.lines() if line.get("event") == "ready")
-        return [name for name in names if fnmatchcase(name, pattern) and self._up(name, 0) is not None]
+        return [name for name in self.pids() if fnmatchcase(name, pattern)]
+
+    def pids(self) -> dict[str, int]:
+        """The processes of those that are up, by name."""
+        up: dict[str, int] = {}
+        for line in self.lines():
+            if line.get("event") == "ready":
+                up[line["actor"]] = line["pid"]
+            elif line.get("event") in _ENDINGS:
+                up.pop(line["actor"], None)
+        return up
+
+    def set_failpoints(self, failpoints: Sequence[Failpoint]) -> None:
+        """For its next start; what has struck before is forgotten."""
+        self._failpoints = to_text(failpoints) if failpoints else ""
+        for path in (self.data / STRUCK).glob("*-*"):
+            path.unlink()
 
     def struck(self) -> dict[int, int]:
         """By number of a failpoint, in how many lives it has struck."""
@@ -240,7 +261,7 @@ class BrokerProcess:
 
     def _up(self, actor: str, generation_above: int) -> LogLine | None:
         lines = [line for line in self.lines() if line.get("actor") == actor]
-        events = [line for line in lines if line["event"] in ("ready", "exited", "killed", "quarantined")]
+        events = [line for line in lines if line["event"] == "ready" or line["event"] in _ENDINGS]
         if not events or events[-1]["event"] != "ready" or events[-1]["generation"] <= generation_above:
             return None
         return events[-1]
@@ -260,13 +281,16 @@ class BrokerProcess:
             return log.read().decode(errors="replace")
 
     def lines(self) -> list[LogLine]:
-        """The structured lines of the log."""
-        found: list[LogLine] = []
-        for line in self.log.splitlines():
-            if line.startswith("{"):
-                with contextlib.suppress(json.JSONDecodeError):  # the last one may be half written
-                    found.append(json.loads(line))
-        return found
+        """The structured lines of the log since it was started last."""
+        with self._log.open("rb") as log:
+            log.seek(self._read_to)
+            new, _, _ = log.read().rpartition(b"\n")  # The last one may be half written.
+        if new:
+            self._read_to += len(new) + 1
+            for line in new.decode(errors="replace").splitlines():
+                if line.startswith("{"):
+                    self._lines.append(json.loads(line))
+        return self._lines
 
     def connect(self, *, door: bool = False, timeout_s: float = 15.0, name: str = "") -> posthouse.Broker:
         """A client; closed with the broker at the latest."""
