@@ -11,6 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 SEED ?= 1
 RUNS ?= 1000
+MINUTES ?= $(if $(filter soak,$(MAKECMDGOALS)),60,1)
 DATA ?= .posthouse
 JOBS ?= logical
 ARGS ?=
@@ -22,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest -q
 FAST := --ignore=tests/system --ignore=tests/soak
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test test-all coverage simulate lint format bench docs clean
+.PHONY: help setup demo run test test-all coverage simulate chaos soak lint format bench docs clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -61,6 +62,12 @@ coverage: $(STAMP) ## statement and branch coverage of the layers that run in on
 
 simulate: $(STAMP) ## the whole broker under seeded schedules of faults: SEED=1 RUNS=1000, LARGE=1 for everything in each
 	$(BIN)/python -m tests.simulation --seed $(SEED) --runs $(RUNS) --rare $(if $(LARGE),--large)
+
+chaos: $(STAMP) ## real processes, killed under load for MINUTES=1, and a verdict: SEED=1
+	$(BIN)/posthouse chaos --seconds $(MINUTES)m --seed $(SEED) --kills-per-minute 120 --report chaos.html
+
+soak: $(STAMP) ## the same with few faults for long, and memory, descriptors and disk watched: MINUTES=60
+	$(BIN)/posthouse chaos --seconds $(MINUTES)m --seed $(SEED) --kills-per-minute 10 --report soak.html
 
 lint: $(STAMP) ## style, types, layering
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ import posthouse
 from posthouse import (
     cli_broker,
     cli_call,
+    cli_chaos,
     cli_consume,
     cli_dead_letters,
     cli_delayed,
@@ -119,6 +120,7 @@ held.command("status")(cli_held.status)
 
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
+app.command("chaos", rich_help_panel=_BROKER)(cli_chaos.chaos)
 app.command("demo", rich_help_panel=_BROKER)(cli_broker.demo)
 app.add_typer(
     journal,

@@ -25,6 +25,7 @@ from posthouse.testing.nemesis import Blow, Nemesis
 from posthouse.testing.plan import BINDINGS, CALLS, LANES, LATE, LATE_BINDING, QUEUES, WORK, declare
 from posthouse.testing.programs import Program
 from posthouse.testing.shifts import Orders
+from posthouse.testing.timeline import Timeline
 from posthouse.testing.traces import sockets_of, traces_of
 
 DRAIN_S: Final = 90.0
@@ -63,7 +64,7 @@ class Outcome:
     ended_ns: int
     drained_s: float
     meters: Meters
-    history: Path
+    timeline: Timeline
 
 
 def run(settings: Settings, place: Path, say: Callable[[str], None], is_ended: Callable[[], bool]) -> Outcome:
@@ -116,7 +117,11 @@ class _Chaos:
         self._end_clients("consumer", "server", "caller")
         self._stop_broker(checker.verdict)
         self._say("reading the history")
-        checker.feed(read_all(self._folder))
+        timeline = Timeline(began_ns, ended_ns)
+        for record in read_all(self._folder):
+            checker.take(record)
+            timeline.take(record)
+        timeline.finish()
         verdict = checker.finish()
         self._judge_calls(verdict)
         for text in self._failed:
@@ -132,7 +137,7 @@ class _Chaos:
             ended_ns,
             drained_s,
             self._meters,
-            self._folder,
+            timeline,
         )
 
     # ---- clients ----

@@ -7,7 +7,7 @@ was killed, the time was up) may have happened or not, and nothing is ever blame
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
@@ -91,11 +91,11 @@ class Checker:
             h.Letter: self._letter,
         }
 
-    def feed(self, records: Iterable[h.Record]) -> None:
-        for record in records:
-            take = self._by_type.get(type(record))
-            if take is not None:
-                take(record)
+    def take(self, record: h.Record) -> None:
+        """The next record."""
+        judge = self._by_type.get(type(record))
+        if judge is not None:
+            judge(record)
 
     def finish(self) -> Verdict:
         """What is owed at the end: call it once everything has been drained."""

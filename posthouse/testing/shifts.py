@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Final, final
 
 import msgspec
@@ -38,25 +39,15 @@ def connected(shift: Shift, timeout_s: float = 10.0) -> posthouse.Broker:
                 raise
 
 
-def in_threads(works: Iterable[Callable[[], None]], stopping: threading.Event) -> None:
+def in_threads(works: Sequence[Callable[[], None]], stopping: threading.Event) -> None:
     """Do all of them at once; returns when all have returned. An exception of one stops the others and is raised."""
-    failures: list[BaseException] = []
-
-    def run(work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-            stopping.set()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.5)  # Signals are handled between two joins.
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(len(works)) as pool:
+        futures = [pool.submit(work) for work in works]
+        for future in as_completed(futures):
+            if future.exception() is not None:
+                stopping.set()
+    for future in futures:
+        future.result()
 
 
 @final

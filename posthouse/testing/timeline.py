@@ -1,0 +1,63 @@
+"""A chaos run over time: what each lane confirmed and delivered per second, and how long it stood still."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from posthouse.testing import history as h
+from posthouse.testing.plan import LANES
+
+NS: Final = 1_000_000_000
+POINTS_MAX: Final = 600
+
+
+@final
+@dataclass
+class LaneLine:
+    """One lane. Gaps in seconds: the longest time in which nothing was confirmed, or delivered."""
+
+    name: str
+    confirmed: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    delivered: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    confirm_gap_s: float = 0.0
+    delivery_gap_s: float = 0.0
+    last_confirm_ns: int = 0
+    last_delivery_ns: int = 0
+
+
+@final
+class Timeline:
+    """Fed with records in the order of time, from `began_ns` to `ended_ns`; `bin_s` seconds make one point."""
+
+    def __init__(self, began_ns: int, ended_ns: int) -> None:
+        self.began_ns = began_ns
+        self.ended_ns = ended_ns
+        self.bin_s = max(1, -(-(ended_ns - began_ns) // NS // POINTS_MAX))
+        self.lanes = [LaneLine(lane.name, last_confirm_ns=began_ns, last_delivery_ns=began_ns) for lane in LANES]
+
+    @property
+    def bins(self) -> int:
+        return int((self.ended_ns - self.began_ns) // NS // self.bin_s) + 1
+
+    def take(self, record: h.Record) -> None:
+        if not self.began_ns <= record.at_ns <= self.ended_ns:
+            return
+        at = (record.at_ns - self.began_ns) // NS // self.bin_s
+        if isinstance(record, h.Decided):
+            lane = self.lanes[record.lane]
+            lane.confirmed[at] += record.count - len(record.unknown)
+            lane.confirm_gap_s = max(lane.confirm_gap_s, (record.at_ns - lane.last_confirm_ns) / NS)
+            lane.last_confirm_ns = record.at_ns
+        elif isinstance(record, h.Got) and record.messages:
+            lane = self.lanes[record.messages[0][1]]
+            lane.delivered[at] += len(record.messages)
+            lane.delivery_gap_s = max(lane.delivery_gap_s, (record.at_ns - lane.last_delivery_ns) / NS)
+            lane.last_delivery_ns = record.at_ns
+
+    def finish(self) -> None:
+        """A lane that stood still at the end did so until the end."""
+        for lane in self.lanes:
+            lane.confirm_gap_s = max(lane.confirm_gap_s, (self.ended_ns - lane.last_confirm_ns) / NS)
+            lane.delivery_gap_s = max(lane.delivery_gap_s, (self.ended_ns - lane.last_delivery_ns) / NS)
