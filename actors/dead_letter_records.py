@@ -245,5 +245,5 @@ def pairs_of(flat: list[int]) -> list[tuple[int, int]]:
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], payload: Bytes) -> _T:
     try:
         return decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise JournalCorrupt(f"a record of the dead letters cannot be read: {error}") from error

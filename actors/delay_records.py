@@ -308,5 +308,5 @@ def decode_mark(payload: Bytes) -> Mark:
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], payload: Bytes) -> _T:
     try:
         return decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise JournalCorrupt(f"a record of the delay scheduler's journal cannot be read: {error}") from error

@@ -131,7 +131,7 @@ def decode(payload: Bytes, kind: type[Record]) -> Record:
     """A LEAVING or MARK record. Raises JournalCorrupt."""
     try:
         record = msgspec.msgpack.decode(payload, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise JournalCorrupt(f"a record of the exchange's journal cannot be read: {error}") from error
     if isinstance(record, LeavingRecord):
         _check_groups(record.pieces, 3)
@@ -142,7 +142,7 @@ def decode_numbers(payload: Bytes, group: int) -> list[int]:
     """The numbers of a LANDED (in threes) or ABANDONED (each by itself) record. Raises JournalCorrupt."""
     try:
         numbers = _numbers.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise JournalCorrupt(f"a record of the exchange's journal cannot be read: {error}") from error
     return _check_groups(numbers, group)
 

@@ -250,7 +250,7 @@ _T = TypeVar("_T")
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], payload: Bytes) -> _T:
     try:
         return decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise JournalCorrupt(f"a record of the queue's journal cannot be read: {error}") from error
 
 

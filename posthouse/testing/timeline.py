@@ -47,7 +47,7 @@ class Timeline:
         at = (record.at_ns - self.began_ns) // NS // self.bin_s
         if isinstance(record, h.Decided):
             lane = self.lanes[record.lane]
-            lane.confirmed[at] += record.count - len(record.unknown)
+            lane.confirmed[at] += record.count - len(record.unknown) - len(record.refused)
             lane.confirm_gap_s = max(lane.confirm_gap_s, (record.at_ns - lane.last_confirm_ns) / NS)
             lane.last_confirm_ns = record.at_ns
         elif isinstance(record, h.Got) and record.messages:
