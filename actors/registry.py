@@ -21,9 +21,11 @@ from posthouse.actors.registry_queries import Queries
 from posthouse.actors.registry_state import Directory, Operation, Operations, Whereabouts
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
+from posthouse.supervisor.journal_format import Record
 from posthouse.transport import messages
 from posthouse.transport.errors import (
     ActorDown,
+    JournalCorrupt,
     ProtocolViolation,
     UnknownBinding,
     UnknownExchange,
@@ -62,6 +64,16 @@ OWNER_GRACE_MS: Final = 2_000
 OWNER_GRACE_AFTER_RESTART_MS: Final = 10_000
 
 
+def _change_of(record: Record) -> TopologyChange:
+    try:
+        change = messages.decode(record.payload)
+    except msgspec.DecodeError as error:
+        where = ((record.position, record.position),)
+        raise JournalCorrupt(f"the change at {record.position} cannot be read: {error}", where) from error
+    assert isinstance(change, TopologyChange)
+    return change
+
+
 @final
 class RegistryActor:
     """The one registry. `boot` changes with every start of the broker; transient things do not survive that."""
@@ -94,9 +106,7 @@ class RegistryActor:
                 last_boot = bytes(record.payload).decode()
                 self.topology.drop_transient()
             else:
-                change = messages.decode(record.payload)
-                assert isinstance(change, TopologyChange)
-                self._apply(change)
+                self._apply(_change_of(record))
         if last_boot != self._boot:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()

@@ -18,6 +18,9 @@ NS_PER_MS: Final = 1_000_000
 CALM_NS: Final = 10 * 1_000_000_000
 """So long after a fault, what a session had may still be handed to another."""
 
+QUIET_NS: Final = 3 * 1_000_000_000
+"""So long after a fault, lateness is not the fault's."""
+
 SHOWN_MAX: Final = 20
 """Violations of one promise that are told in words; all are counted."""
 
@@ -171,10 +174,11 @@ class Checker:
         if LANES[name.lane].choice(name.number).delay_s:
             if lateness_ms < 0:
                 self.verdict.blame("I9", f"offset {offset} of {record.queue} came {-lateness_ms} ms before its time")
-            elif attempt == 1 and self._is_calm(record.at_ns):
+            elif attempt == 1 and record.at_ns - self._fault_ns > QUIET_NS:
                 self.verdict.lateness_ms.append(lateness_ms)
         nacked_ns = queue.nacked.pop(offset, None)
-        if nacked_ns is not None and self._fault_ns < nacked_ns:
+        # A nack that met a queue's death is void, like an ack.
+        if nacked_ns is not None and self._is_calm(nacked_ns):
             waited_ms = (record.at_ns - nacked_ns) // NS_PER_MS
             if waited_ms < RETRY_S * 1000 - 2:
                 self.verdict.blame("I11", f"offset {offset} of {record.queue} came again after {waited_ms} ms")

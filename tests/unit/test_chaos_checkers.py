@@ -175,7 +175,7 @@ FLAT = Sample(50 * 2**20, 30, 2)
     [
         (Sample(100 * 2**20, 30, 2), "memory"),
         (Sample(50 * 2**20, 90, 2), "descriptors"),
-        (Sample(50 * 2**20, 30, 3), "threads"),
+        (Sample(50 * 2**20, 30, 6), "threads"),
     ],
 )
 def test_growth_is_noticed(after: Sample, word: str) -> None:
