@@ -17,6 +17,7 @@ from benchmarks import (
     latency,
     machine,
     publishers,
+    recovery,
     restarts,
     throughput,
 )
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "dead": dead.run,
     "restarts": restarts.run,
     "replay": journal_replay.run,
+    "recovery": recovery.run,
 }
 
 
