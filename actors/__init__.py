@@ -28,6 +28,7 @@ queue_dispatch    who gets how many of what is ready
 queue_ready       what is ready in a queue with priorities
 queue_idle        since when nobody has used a queue
 breaker           stops deliveries when nearly all of them fail, and probes
+queue_figures     the figures of a queue on its page
 queue_view        a queue looked at: its counts, its consumers, its first messages
 queue_replay      a queue rebuilt from its journal, record by record
 queue_storage     what of a queue must be kept, what may be dropped from memory, what it has seen
@@ -63,12 +64,18 @@ delay_schedules   the recurring schedules: which there are, which fires next
 recurrence        at which instants a schedule fires, and what of those that were missed
 delay_records     the scheduler's journal records as bytes
 
+readings          pages of numbers and the tree, as people and rules look at them
+broker_events     what happened, in order, numbered
+
 What an actor is
+measure           one number or distribution that an actor shows, with its name and its meaning
+measures          the measures of every kind of actor
 actor             what an actor must answer, and what it may ask for
 cell              the rounds: facts in, decide, commit, frames out
 loop              the cell's clock and sockets, the one loop of a process
 
 Actors
+monitor           watches the others, and tells whoever asks
 registry          the topology, journaled, and the directory of who lives where
 registry_deleting deletes queues, and exchanges that hold messages
 exchange          routes batches, keeps them until every queue has answered

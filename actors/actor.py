@@ -16,6 +16,7 @@ import msgspec
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.disk import Buffer
 from posthouse.supervisor.journal import Journal
+from posthouse.supervisor.meter import Meter
 from posthouse.transport.limits import Limits
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import Message
@@ -32,6 +33,8 @@ class Context(Protocol):
     """Milliseconds since the epoch, read once per round."""
     monotonic_ms: int
     """Milliseconds of a clock that never steps, read once per round."""
+    meter: Meter
+    """The actor's page of figures; `measures` says which word is what."""
 
     @property
     def journal(self) -> Journal:
@@ -100,3 +103,6 @@ class Actor(Protocol):
 
     def finish_round(self) -> None:
         """Every event of this round was handed over: append and send what follows from them."""
+
+    def measure(self, meter: Meter) -> None:
+        """Once a second: write down the figures that are not counted as they happen."""

@@ -16,10 +16,12 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
+from posthouse.actors import measures
 from posthouse.actors.actor import Actor, Context
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.disk import Buffer
 from posthouse.supervisor.journal import Journal
+from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.errors import PosthouseError, ProtocolViolation, Refused, Unavailable
 from posthouse.transport.limits import Limits
@@ -29,6 +31,7 @@ from posthouse.transport.messages_dead import Bury, Republish, Restore
 
 CONGESTED_BYTES: Final = 4 * 1024 * 1024
 TICK_MS: Final = 100
+MEASURE_MS: Final = 1_000
 
 _WAITED_FOR: Final = (Batch, TopologyChange, Bury, Restore, Republish)
 """Messages whose sender acts on the acknowledgement itself; for all others the word may travel later."""
@@ -67,7 +70,9 @@ class Cell:
         limits: Limits,
         source: random.Random,
         journal: Journal | None = None,
+        meter: Meter | None = None,
     ) -> None:
+        self.meter = meter or Meter()
         self.actor_id = life.actor_id
         self.generation = life.generation
         self.limits = limits
@@ -81,6 +86,7 @@ class Cell:
         self._journal = journal
         self._timers: dict[str, int] = {}
         self._next_tick_ms = 0
+        self._next_measure_ms = 0
         self._out: list[tuple[Link, Any, int, int, Any]] = []
         self._to_settle: list[Arrived] = []
         self._orders: list[control.FromChild] = []
@@ -132,6 +138,9 @@ class Cell:
             self._next_tick_ms = now_ms + TICK_MS
             self.links.tick(now_ms)
             self._handle_events()
+            if now_ms >= self._next_measure_ms:
+                self._next_measure_ms = now_ms + MEASURE_MS
+                self._measure()
         return self.links.flush(now_ms)
 
     def next_wake_ms(self) -> int:
@@ -195,6 +204,16 @@ class Cell:
         return self.journal.append(kind, *parts)
 
     # ---- inside ----
+
+    def _measure(self) -> None:
+        """Once a second: the figures that nobody counts as they happen."""
+        meter = self.meter
+        meter.set(measures.MEASURED, self.wall_ms)
+        if self._journal is not None:
+            stats = self._journal.stats()
+            meter.set(measures.JOURNAL_BYTES, stats.bytes)
+            meter.set(measures.JOURNAL_SEGMENTS, stats.segments)
+        self._actor.measure(meter)
 
     def _handle_events(self) -> None:
         links = self.links

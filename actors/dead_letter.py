@@ -13,6 +13,7 @@ from typing import Any, Final, final
 
 import msgspec
 
+from posthouse.actors import measures
 from posthouse.actors.actor import Context
 from posthouse.actors.dead_letter_group import Group, info_of
 from posthouse.actors.dead_letter_records import (
@@ -36,6 +37,7 @@ from posthouse.actors.past_lives import continued, forgotten
 from posthouse.actors.returns import Returns
 from posthouse.actors.stored_batch import Bytes, StoredBatch
 from posthouse.supervisor import control_messages as control
+from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, headers_of, message_id_of, slice_batch
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation, QueueFull
@@ -123,6 +125,12 @@ class DeadLetterActor:
         else:
             self._outgoing.wake(key)
             self._returns.wake(key)
+
+    def measure(self, meter: Meter) -> None:
+        backlog = self._store.backlog
+        meter.set(measures.LETTERS, backlog.live)
+        meter.set(measures.LETTER_BYTES, backlog.body_bytes)
+        meter.set(measures.STORE_FULL, self._is_alarmed)
 
     def noticed(self, message: control.FromSupervisor) -> None:
         self._outgoing.noticed(message)

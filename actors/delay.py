@@ -27,6 +27,7 @@ from posthouse.actors.delay_repeats import DelayRepeats
 from posthouse.actors.delay_requests import DelayRequests
 from posthouse.actors.delay_state import DelayState
 from posthouse.supervisor import control_messages as control
+from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, check_readable, durability_of
 from posthouse.transport.errors import (
@@ -178,6 +179,9 @@ class DelayActor:
 
     def noticed(self, message: control.FromSupervisor) -> None:
         """Where others live is the links' business."""
+
+    def measure(self, meter: Meter) -> None:
+        """Nothing yet."""
 
     def finish_round(self) -> None:
         self._repeat()

@@ -13,6 +13,7 @@ import gc
 import time
 from typing import Final, cast, final
 
+from posthouse.actors import measures
 from posthouse.actors.cell import OUTBOUND, Cell
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.child_spec import Life as ChildLife
@@ -44,9 +45,11 @@ class Loop:
         # A replay makes objects by the hundred thousand and no garbage: collecting meanwhile took three times as
         # long as the replay itself, and more the longer the queue.
         gc.disable()
+        began_ns = time.monotonic_ns()
         cell.start(wall_ms(), monotonic_ms())
         gc.freeze()
         gc.enable()
+        life.meter.set(measures.REPLAY, (time.monotonic_ns() - began_ns) // 1_000)
         self._send(cell.finish_round())
         life.control.send(control.Ready(sockets.endpoint))
         self._tell_supervisor()
@@ -54,10 +57,13 @@ class Loop:
             life.beacon.idle()
             sockets.wait(max(0, min(cell.next_wake_ms() - monotonic_ms(), WAIT_MS_MAX)))
             life.beacon.busy(2)
+            began_ns = time.monotonic_ns()
             cell.begin(wall_ms(), monotonic_ms())
             self._drain()
             self._send(cell.finish_round())
             self._tell_supervisor()
+            life.meter.add(measures.ROUNDS)
+            life.meter.add(measures.BUSY, (time.monotonic_ns() - began_ns) // 1_000)
         return 0
 
     def _drain(self) -> None:

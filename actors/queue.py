@@ -20,6 +20,7 @@ from posthouse.actors.departures import TIMER as DEPARTURES
 from posthouse.actors.departures import Departures
 from posthouse.actors.move import Admission
 from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult
+from posthouse.actors.queue_figures import show
 from posthouse.actors.queue_history import Failure
 from posthouse.actors.queue_records import ExpiresRecord, Kind, encode_expires, encode_ranges, encode_store
 from posthouse.actors.queue_state import QueueState
@@ -29,6 +30,7 @@ from posthouse.actors.stored_batch import Slice, StoredBatch
 from posthouse.actors.stored_bytes import StoredBytes
 from posthouse.actors.usage import Usage
 from posthouse.supervisor import control_messages as control
+from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, durability_of
 from posthouse.transport.errors import DiskSpaceLow, InvalidArgument, ProtocolViolation, Refused
@@ -176,6 +178,9 @@ class QueueActor:
             if self._context.journal.segment_is_full:
                 rotate(self._context.journal, self._state.storage, self._bytes.of)
             self._state.storage.shed(self._limits.memory_bytes_max)
+
+    def measure(self, meter: Meter) -> None:
+        show(self._state, meter)
 
     # ---- messages in ----
 
@@ -340,7 +345,7 @@ class QueueActor:
         event = "breaker_closed" if breaker.is_closed else "breaker_opened"
         ready = self._state.info().ready
         fields: dict[str, str | int] = {"queue": self._spec.name, "opened": breaker.opened, "ready": ready}
-        self._context.tell_supervisor(control.Alarm(event, is_over=breaker.is_closed, fields=fields))
+        self._context.tell_supervisor(control.Alarm(event, fields, is_over=breaker.is_closed, key="breaker"))
 
     # ---- messages out ----
 

@@ -14,6 +14,7 @@ from typing import Any, Final, final
 
 import msgspec
 
+from posthouse.actors import measures
 from posthouse.actors.actor import Context
 from posthouse.actors.registry_deleting import Deletions
 from posthouse.actors.registry_directory import Announcements
@@ -22,6 +23,7 @@ from posthouse.actors.registry_state import Directory, Operation, Operations, Wh
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.journal_format import Record
+from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.errors import (
     ActorDown,
@@ -50,12 +52,12 @@ from posthouse.transport.messages import (
     WatchTopology,
 )
 from posthouse.transport.messages_use import QueueUsed
-from posthouse.transport.names import DEAD_LETTER, DELAY, actor_of_exchange, actor_of_queue
+from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, actor_of_exchange, actor_of_queue
 
 KIND_CHANGE: Final = 1
 KIND_BOOT: Final = 2
 
-STANDING_ACTORS: Final = (DEAD_LETTER, DELAY)
+STANDING_ACTORS: Final = (DEAD_LETTER, DELAY, MONITOR)
 """Always there, whatever is declared; the directory knows them for whoever asks."""
 
 OWNER_GRACE_MS: Final = 2_000
@@ -118,6 +120,11 @@ class RegistryActor:
             self._start_queue(spec)
         self._census = self.order(control.DescribeTree)
         self._context.set_timer("owners", self._context.monotonic_ms + OWNER_GRACE_AFTER_RESTART_MS)
+
+    def measure(self, meter: Meter) -> None:
+        topology = self.topology
+        meter.set(measures.EXCHANGES, len(topology.exchanges))
+        meter.set(measures.QUEUES, len(topology.queues))
 
     def queue_link(self, name: str) -> Link:
         return self._queue_links[name]

@@ -34,6 +34,7 @@ from posthouse.aio_wire import Wire
 from posthouse.arguments import check_seconds
 from posthouse.config import default_data_directory
 from posthouse.delay_times import due_of_options
+from posthouse.monitoring import AioMonitoring
 from posthouse.publisher import WINDOW_DEFAULT, check_body, is_alone, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
@@ -111,6 +112,7 @@ class Broker:
         self.delayed = Delayed(self._ask)
         self.dead_letters = DeadLetters(self._ask, self._pause)
         self.held = HeldMessages(self._ask)
+        self.monitor = AioMonitoring(self._ask)
 
     # ---- topology ----
 

@@ -25,6 +25,7 @@ from posthouse.delay_times import due_of_options
 from posthouse.delayed import Delayed
 from posthouse.held import HeldMessages
 from posthouse.message import Message
+from posthouse.monitoring import Monitoring
 from posthouse.publisher import WINDOW_DEFAULT, Publisher, check_body, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
@@ -65,6 +66,7 @@ class Broker:
         self.dead_letters = DeadLetters(self._ask, self._pause)
         self._caller = Caller(pump)
         self.held = HeldMessages(self._ask)
+        self.monitor = Monitoring(self._ask)
 
     # ---- topology ----
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, final
 
 import msgspec
 
-from posthouse.arguments import check_count
+from posthouse.arguments import check_count, check_seconds
 from posthouse.asking import Call, result_of
 from posthouse.message import Message, Slice
 from posthouse.queue_policies import hold_bounds, queue_policies
@@ -32,7 +32,8 @@ from posthouse.transport.messages import (
     QueueSpec,
 )
 from posthouse.transport.messages_calls import ReplyCounts, ReplyStatus
-from posthouse.transport.names import REGISTRY, actor_of_queue, check_headers, check_name, check_routing_key
+from posthouse.transport.messages_monitor import BrokerEvent, Overview, ReadEvents, ReadOverview
+from posthouse.transport.names import MONITOR, REGISTRY, actor_of_queue, check_headers, check_name, check_routing_key
 
 Answer = TypeVar("Answer")
 
@@ -204,6 +205,16 @@ def explain(exchange: str, routing_key: str, headers: dict[str, Any] | None) -> 
     check_routing_key(routing_key)
     checked = check_headers(headers)
     return Request(REGISTRY, lambda number: messages.Explain(number, exchange, routing_key, checked), Explanation)
+
+
+def overview(kinds: list[str] | None, with_history: bool) -> Request[Overview]:
+    return Request(MONITOR, lambda number: ReadOverview(number, kinds, with_history), Overview)
+
+
+def events(after: int, limit: int, wait_s: float) -> Request[list[BrokerEvent]]:
+    check_count("limit", limit, 1, 10_000)
+    wait_ms = round(check_seconds("wait_s", wait_s) * 1000)
+    return Request(MONITOR, lambda number: ReadEvents(number, after, limit, wait_ms), list[BrokerEvent])
 
 
 def reply_counts() -> Request[ReplyCounts]:

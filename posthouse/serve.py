@@ -31,6 +31,7 @@ from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.holding import HoldLimits
 from posthouse.actors.loop import Loop, wall_ms
+from posthouse.actors.monitor import BrokerFacts, MonitorActor, Senses
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
 from posthouse.broker_file import BrokerFile
@@ -43,10 +44,11 @@ from posthouse.supervisor.data_directory import DataDirectory, socket_path
 from posthouse.supervisor.disk import Disk, RealDisk
 from posthouse.supervisor.effects import Event, EventKind
 from posthouse.supervisor.journal import Journal, JournalSettings
+from posthouse.supervisor.machine import read_machine, read_process
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
 from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked, PreconditionFailed
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
-from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY
+from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, REGISTRY
 from posthouse.transport.sockets import Sockets
 
 JOURNAL_LOCK_WAIT_S: Final = 5.0
@@ -113,9 +115,9 @@ class Broker:
     # ---- the tree: started downwards, stopped upwards ----
 
     def _tree(self) -> GroupSpec:
-        edge: tuple[ChildSpec, ...] = ()
+        edge: tuple[ChildSpec, ...] = (ChildSpec(MONITOR, MONITOR, self._run_monitor),)
         if self._config.listen:
-            edge = (ChildSpec("door", "door", self._run_door),)
+            edge = (*edge, ChildSpec("door", "door", self._run_door))
         return GroupSpec(
             "broker",
             Strategy.ONE_FOR_ONE,
@@ -196,6 +198,12 @@ class Broker:
         journal = self._directory.journal_directory(DELAY)
         return self._run_cell(life, make, journal, chunk_bytes_target=DELAY_CHUNK_BYTES)
 
+    def _run_monitor(self, life: Life) -> int:
+        data = self._directory.path
+        facts = BrokerFacts(posthouse.__version__, data, life.supervisor_pid, self._started_at)
+        senses = Senses(lambda page: life.meters.page(page).read(), read_process, lambda: read_machine(data))
+        return self._run_cell(life, lambda context: MonitorActor(context, facts, senses), None)
+
     def _run_door(self, life: Life) -> int:
         sockets = Sockets(self._config.limits)
         where = self._listen or self._config.listen
@@ -231,6 +239,7 @@ class Broker:
                 limits=self._config.limits,
                 source=random.Random(secrets.randbits(64)),
                 journal=journal,
+                meter=life.meter,
             )
             self._seams.cell(life, cell, journal)
             code = Loop(cell, life, sockets).run()

@@ -13,12 +13,17 @@ Pure cores:
     commands           what children may ask of the tree
     control_messages   what a child and its supervisor say, and the bytes of it
     hang_watch         whether a child's loop still turns
+    meter              a page of numbers for each child, across its lives
+    figures            figures of processes and machines, as values
+    news               who is told what happens in the tree, and which alarms stand
 
 Shells:
     supervisor         the poll loop around the tree
     process            fork, signals, reaping: the only file with `os.fork`
     control            both ends of the control channel
     beacon             the shared memory in which loops show that they turn
+    machine            what the system says of a process and of the machine
+    meters             all children's meters, in memory that they share
     wake_up            signals become bytes in a pipe
     data_directory     one broker's place on the disk, its lock, its socket files
     generations        numbers for lives that never come twice

@@ -16,6 +16,8 @@ from posthouse.transport.errors import InvalidArgument
 if TYPE_CHECKING:
     from posthouse.supervisor.beacon import BeaconSlot
     from posthouse.supervisor.control import ControlChannel
+    from posthouse.supervisor.meter import Meter
+    from posthouse.supervisor.meters import Meters
 
 ID_BYTES_MAX = 512
 
@@ -63,7 +65,8 @@ class RestartIntensity:
 class Life:
     """What one life of a child is given. It is valid in the forked process only.
 
-    `run_directory` is the private directory for socket files; `data_directory.socket_path` names them.
+    `run_directory` is the private directory for socket files; `data_directory.socket_path` names them. `meter` is this
+    child's page, `meters` has everybody's.
     """
 
     id: str
@@ -72,6 +75,8 @@ class Life:
     beacon: BeaconSlot
     run_directory: str
     supervisor_pid: int
+    meter: Meter
+    meters: Meters
 
 
 @final

@@ -13,6 +13,7 @@ from posthouse.supervisor.control_messages import (
     DescribeTree,
     Done,
     Down,
+    Follow,
     FromChild,
     NodeInfo,
     Ready,
@@ -57,14 +58,14 @@ def handle(tree: Tree, child_id: str, generation: int, message: FromChild, now_m
         case RestartChild():
             refusal = _restart_child(tree, message.id)
             tree.tell(child_id, Done(message.request, ok=not refusal, text=refusal))
-        case DescribeTree(request):
-            tree.want(Describe(child_id, request, describe(tree)))
+        case DescribeTree(request, with_memory):
+            tree.want(Describe(child_id, request, describe(tree), with_memory))
         case StopMe():
             if child.state in (State.STARTING, State.UP) and not tree.is_ending:
                 tree.bounce(child)
                 child.touch()
         case _:
-            assert isinstance(message, Announce | Alarm), "the composition root's, and nothing to the tree"
+            assert isinstance(message, Announce | Alarm | Follow), "the shell's, and nothing to the tree"
     return tree.advance(now_ms)
 
 

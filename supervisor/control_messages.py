@@ -73,9 +73,10 @@ class RestartChild(msgspec.Struct, tag=True, frozen=True):
 
 @final
 class DescribeTree(msgspec.Struct, tag=True, frozen=True):
-    """Answered with `Tree`."""
+    """Answered with `Tree`. `with_memory`: with the memory of each process, which takes a while for thousands."""
 
     request: int
+    with_memory: bool = True
 
 
 @final
@@ -87,11 +88,20 @@ class Announce(msgspec.Struct, tag=True, frozen=True):
 
 @final
 class Alarm(msgspec.Struct, tag=True, frozen=True):
-    """Something that an operator should know of, for the log; `is_over`: it was, and is no more."""
+    """Something that an operator should know of, for the log; `is_over`: it was, and is no more.
+
+    `key` says what is over where the two have names of their own; the event's name else.
+    """
 
     event: str
     fields: dict[str, str | int]
     is_over: bool = False
+    key: str = ""
+
+
+@final
+class Follow(msgspec.Struct, tag=True, frozen=True):
+    """Tell me from now on what happens to every child, and what each alarms about; first, all alarms that stand."""
 
 
 @final
@@ -131,8 +141,35 @@ class Done(msgspec.Struct, tag=True, frozen=True):
 
 
 @final
+class Happened(msgspec.Struct, tag=True, frozen=True):
+    """To those who follow: something happened to a child, or to the whole tree. `at_ms` is epoch milliseconds."""
+
+    at_ms: int
+    kind: str
+    id: str
+    generation: int = 0
+    pid: int | None = None
+    reason: str = ""
+    code: int | None = None
+    signal: int | None = None
+    delay_ms: int | None = None
+
+
+@final
+class Alarmed(msgspec.Struct, tag=True, frozen=True):
+    """To those who follow: a child alarms, or takes an alarm back."""
+
+    at_ms: int
+    id: str
+    alarm: Alarm
+
+
+@final
 class NodeInfo(msgspec.Struct, frozen=True):
-    """One child as an operator sees it. `started_at` is in epoch seconds, `ready_ms` from fork to `Ready`."""
+    """One child as an operator sees it. `started_at` is in epoch seconds, `ready_ms` from fork to `Ready`.
+
+    `meter` is the number of its page, -1 before its first life.
+    """
 
     id: str
     kind: str
@@ -146,6 +183,7 @@ class NodeInfo(msgspec.Struct, frozen=True):
     ready_ms: int = 0
     rss_bytes: int = 0
     endpoint: str = ""
+    meter: int = -1
 
 
 @final
@@ -163,8 +201,10 @@ class Stop(msgspec.Struct, tag=True, frozen=True):
     reason: str
 
 
-FromChild = Ready | Watch | Unwatch | StartChild | StopChild | RestartChild | DescribeTree | Announce | Alarm | StopMe
-FromSupervisor = Up | Down | Done | Tree | Stop
+FromChild = (
+    Ready | Watch | Unwatch | StartChild | StopChild | RestartChild | DescribeTree | Announce | Alarm | Follow | StopMe
+)
+FromSupervisor = Up | Down | Done | Tree | Stop | Happened | Alarmed
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -100,6 +100,7 @@ class Describe:
     to: str
     request: int
     nodes: tuple[NodeInfo, ...]
+    with_memory: bool = True
 
 
 @final

@@ -7,6 +7,7 @@ child is killed and reaped before it is raised.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import selectors
@@ -27,6 +28,7 @@ from posthouse.supervisor.control_messages import (
     Alarm,
     Announce,
     Done,
+    Follow,
     FromChild,
     FromSupervisor,
     NodeInfo,
@@ -47,6 +49,8 @@ from posthouse.supervisor.effects import (
     Tell,
 )
 from posthouse.supervisor.hang_watch import LATE_SCANS_MAX, judge
+from posthouse.supervisor.meters import Meters
+from posthouse.supervisor.news import News
 from posthouse.supervisor.process import ChildProcess, fork_child
 from posthouse.supervisor.tree import Tree as SupervisionTree
 from posthouse.supervisor.wake_up import WakeUpPipe
@@ -64,6 +68,8 @@ class Callbacks:
     on_announce: Callable[[str, str], None] = lambda child_id, text: None
     on_alarm: Callable[[str, Alarm], None] = lambda child_id, alarm: None
     on_event: Callable[[Event], None] = lambda event: None
+    on_scan: Callable[[], None] = lambda: None
+    """A few times a second, while the loop turns."""
 
 
 @final
@@ -92,6 +98,8 @@ class Supervisor:
         self._directory = data_directory
         self._tree = SupervisionTree(root, self._settings.random)
         self._beacons = Beacons(commands.CHILDREN_MAX)
+        self._meters = Meters(commands.CHILDREN_MAX)
+        self._news = News()
         self._processes: dict[str, ChildProcess] = {}
         self._wake_up = WakeUpPipe(self._signals())
         self._selector = selectors.DefaultSelector()
@@ -164,6 +172,10 @@ class Supervisor:
                 self._callbacks.on_announce(child.id, message.text)
             elif isinstance(message, Alarm):
                 self._callbacks.on_alarm(child.id, message)
+                self._spread(self._news.alarmed(child.id, message, _wall_ms()))
+            elif isinstance(message, Follow):
+                for standing in self._news.follow(child.id):
+                    self._carry_out(self._tell((child.id,), standing))
             else:
                 self._carry_out(commands.handle(self._tree, child.id, child.generation, message, _now_ms()))
 
@@ -189,6 +201,8 @@ class Supervisor:
             reason = judge(self._tree.children[child.id], reading, child.closed_scans, time.monotonic_ns())
             if reason:
                 self._carry_out(self._tree.hung(child.id, child.generation, reason, now_ms))
+        self._meters.keep_only(self._tree.children)
+        self._callbacks.on_scan()
 
     # Deeds.
 
@@ -205,10 +219,12 @@ class Supervisor:
                         child.send_signal(_BLOWS[blow])
                 case Tell(to, message):
                     todo.extend(self._tell(to, message))
-                case Describe(to, request, nodes):
-                    todo.extend(self._describe(to, request, nodes))
+                case Describe():
+                    todo.extend(self._describe(effect))
                 case Report(event):
                     self._report(event)
+                    for news in self._news.happened(event, _wall_ms()):
+                        todo.extend(self._tell(self._news.followers, news))
                 case Finished(exit_code):
                     self._exit_code = exit_code
 
@@ -216,12 +232,15 @@ class Supervisor:
         spec = self._tree.children[child_id].spec
         beacon = self._beacons.take()
         slot = self._beacons.slot(beacon)
+        meter = self._meters.page(self._meters.of(child_id))
         run_directory, supervisor_pid = self._directory.run_directory, os.getpid()
         try:
             generation = self._directory.generations.take()
             child = fork_child(
                 spec,
-                lambda control: Life(child_id, generation, control, slot, run_directory, supervisor_pid),
+                lambda control: Life(
+                    child_id, generation, control, slot, run_directory, supervisor_pid, meter, self._meters
+                ),
                 self._own_descriptors(),
                 has_pidfd=self._settings.has_pidfd,
             )
@@ -259,21 +278,27 @@ class Supervisor:
             self._watch_control(child)
         return effects
 
-    def _describe(self, to: str, request: int, nodes: tuple[NodeInfo, ...]) -> list[Effect]:
-        try:
-            return self._tell((to,), Tree(request, [self._complete(node) for node in nodes]))
-        except ProtocolViolation as error:
-            return self._tell((to,), Done(request, ok=False, text=str(error)))
+    def _spread(self, message: FromSupervisor) -> None:
+        """Tell all who follow."""
+        self._carry_out(self._tell(self._news.followers, message))
 
-    def _complete(self, node: NodeInfo) -> NodeInfo:
-        child = self._processes.get(node.id)
-        if child is None:
-            return node
+    def _describe(self, wish: Describe) -> list[Effect]:
+        nodes = [self._complete(node, wish.with_memory) for node in wish.nodes]
         try:
-            rss_bytes = psutil.Process(child.pid).memory_info().rss
-        except psutil.Error:
-            rss_bytes = 0
-        return structs.replace(node, started_at=child.started_at, rss_bytes=rss_bytes)
+            return self._tell((wish.to,), Tree(wish.request, nodes))
+        except ProtocolViolation as error:
+            return self._tell((wish.to,), Done(wish.request, ok=False, text=str(error)))
+
+    def _complete(self, node: NodeInfo, with_memory: bool) -> NodeInfo:
+        child = self._processes.get(node.id)
+        meter = self._meters.of(node.id)
+        if child is None:
+            return structs.replace(node, meter=meter)
+        rss_bytes = 0
+        if with_memory:
+            with contextlib.suppress(psutil.Error):
+                rss_bytes = psutil.Process(child.pid).memory_info().rss
+        return structs.replace(node, started_at=child.started_at, rss_bytes=rss_bytes, meter=meter)
 
     def _report(self, event: Event) -> None:
         if event.kind is EventKind.READY:
@@ -311,3 +336,7 @@ class Supervisor:
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

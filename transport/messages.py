@@ -21,6 +21,7 @@ from posthouse.transport.messages_calls import CallMessage
 from posthouse.transport.messages_dead import DeadLetterMessage
 from posthouse.transport.messages_delay import DelayMessage
 from posthouse.transport.messages_hold import HoldMessage
+from posthouse.transport.messages_monitor import MonitorMessage
 from posthouse.transport.messages_recurring import RecurringMessage
 from posthouse.transport.messages_topology import (
     Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
@@ -233,7 +234,7 @@ Message = (
     | DeadLetterMessage | RecurringMessage | CallMessage | HoldMessage | UseMessage
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | UseMessage
-    | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage
+    | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage | MonitorMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -24,6 +24,9 @@ REGISTRY: Final = "registry"
 DEAD_LETTER: Final = "dead-letter"
 """The actor that keeps dead letters."""
 
+MONITOR: Final = "monitor"
+"""The actor that watches the others."""
+
 INTEGER_MIN: Final = -(1 << 63)
 INTEGER_MAX: Final = (1 << 63) - 1
 
@@ -138,6 +141,12 @@ def actor_of_queue(name: str) -> str:
 def actor_of_exchange(name: str) -> str:
     """The actor that is this exchange."""
     return f"exchange:{name}"
+
+
+def name_of_actor(actor_id: str) -> str:
+    """The name of the queue or the exchange that is this actor; "" for other actors, and for the default exchange."""
+    kind, _, name = actor_id.partition(":")
+    return name if kind in ("queue", "exchange") else ""
 
 
 def _check_header_name(name: object) -> None:

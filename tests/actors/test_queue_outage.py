@@ -26,7 +26,7 @@ def test_an_outage_pauses_the_queue_raises_an_alarm_and_ends_with_the_ack_of_a_p
     assert deliveries(world.bench.deliver(consumer, Settle(1, Outcome.NACK, [1, 2]))) == []
     info = world.info()
     assert (info.breaker, info.breaker_opened, info.ready, info.leaving) == ("open", 1, 3, 0)
-    assert _alarms(world) == [control.Alarm("breaker_opened", {"queue": "q", "opened": 1, "ready": 3})]
+    assert _alarms(world) == [control.Alarm("breaker_opened", {"queue": "q", "opened": 1, "ready": 3}, key="breaker")]
     world.bench.advance(450)
     assert consumer.take_heard() == []
     world.bench.advance(100)
@@ -34,7 +34,8 @@ def test_an_outage_pauses_the_queue_raises_an_alarm_and_ends_with_the_ack_of_a_p
     assert world.info().breaker == "probing"
     heard = deliveries(world.bench.deliver(consumer, Settle(1, Outcome.ACK, [3, 3])))
     assert heard == [(1, 2, [b"a", b"b"])]
-    assert _alarms(world) == [control.Alarm("breaker_closed", {"queue": "q", "opened": 1, "ready": 0}, is_over=True)]
+    fields: dict[str, str | int] = {"queue": "q", "opened": 1, "ready": 0}
+    assert _alarms(world) == [control.Alarm("breaker_closed", fields, is_over=True, key="breaker")]
 
 
 def test_a_crash_forgets_the_outage_and_keeps_what_it_excused() -> None:

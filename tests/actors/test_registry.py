@@ -27,7 +27,7 @@ from posthouse.transport.messages import (
     TopologyChange,
     Unbind,
 )
-from posthouse.transport.names import DEAD_LETTER, DELAY
+from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR
 from tests.support.actor_bench import batch, result_of
 from tests.support.registry_bench import RegistryWorld, raw
 
@@ -284,6 +284,7 @@ def test_it_announces_once_that_every_actor_is_up_or_in_quarantine() -> None:
     world.up("exchange:")
     world.up(DELAY)
     world.up(DEAD_LETTER)
+    world.up(MONITOR)
     assert world.bench.take_orders() == []
     (queue,) = [order for order in orders if order.id == "queue:one"]
     world.bench.notice(control.Down("queue:one", 1, "quarantined", "its journal is corrupt"))

@@ -12,6 +12,7 @@ import msgspec
 
 from posthouse.actors.actor import Context
 from posthouse.supervisor import control_messages as control
+from posthouse.supervisor.meter import Meter
 from posthouse.transport.errors import ProtocolViolation, UnknownQueue
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import Batch, Cancel, Get, Message, Peek, Purge, QueueStatus
@@ -71,6 +72,9 @@ class EchoActor:
 
     def finish_round(self) -> None:
         """Nothing to add."""
+
+    def measure(self, meter: Meter) -> None:
+        self.diary.append(("measure", None))
 
     def of(self, kind: str) -> list[Any]:
         """What the diary says about one kind of event."""

@@ -20,7 +20,7 @@ from typing import Any, Self, final
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 Word = dict[str, Any]
 
 

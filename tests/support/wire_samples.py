@@ -104,6 +104,7 @@ from posthouse.transport.messages_recurring import (
     StopRecurring,
 )
 from posthouse.transport.messages_use import QueueUsed
+from tests.support import monitor_samples
 
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
 QUEUE: Final = QueueSpec(
@@ -270,6 +271,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     QueueUnused("billing", 5, True),
     PrepareDelete(22, True, True, True),
     QueueUsed(),
+    *monitor_samples.SAMPLES,
 )
 
 VALUES: Final = (
@@ -372,4 +374,5 @@ VALUES: Final = (
     ExchangeInfo(name="orders", kind="topic", unrouted="hold", hold_max_length=5, serial=3, held=4, held_bytes=9),
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
     ReplyCounts(callers=3, passed=1_000, dropped=2),
+    *monitor_samples.VALUES,
 )

@@ -37,6 +37,7 @@ from posthouse.transport.messages_dead import (
 )
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
 from posthouse.transport.messages_hold import HeldInfo, HoldInfo
+from posthouse.transport.messages_monitor import ActorReading, BrokerEvent, Machine, Overview, Point
 from posthouse.transport.messages_recurring import RecurringInfo
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
@@ -47,6 +48,7 @@ VALUES: Final = (
     Options, ExchangeSpec, QueueSpec, RetrySpec, BreakerSpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt,
     Death, DeadLetterFilter, DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo,
     RecurringInfo, ReplyCounts, HeldInfo, HoldInfo, ExchangeInfo,
+    ActorReading, Machine, BrokerEvent, Point, Overview,
 )  # fmt: skip
 
 
@@ -57,7 +59,10 @@ def described(fields: str) -> list[tuple[str, str]]:
 
 def declared(struct: type[msgspec.Struct]) -> list[tuple[str, str]]:
     """Names and defaults as the code has them."""
-    return [(field.name, shown(field.default)) for field in msgspec.structs.fields(struct)]
+    return [
+        (field.name, shown(field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()))
+        for field in msgspec.structs.fields(struct)
+    ]
 
 
 def shown(default: Any) -> str:
