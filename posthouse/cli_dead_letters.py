@@ -168,9 +168,11 @@ def show(
     say(f"body         {size(letter.size)}  {readable_body(letter.body or b'', 200)}")
     for one in letter.history:
         what = ": ".join(filter(None, (one.error_type, one.error)))
+        why = one.reason if one.reason != one.error else ""
         who = f"by {printable(one.consumer)}" if one.consumer else ""
-        label = f"attempt {one.attempt}" if one.consumer else "remark"
-        say(f"{label:<12} {_time(one.at)}  {' '.join(filter(None, (one.how, who)))}  {printable(what)}")
+        label = "remark" if not one.attempt or one.how == "taken_back" else f"attempt {one.attempt}"
+        said = "  ".join(filter(None, (printable(why), printable(what))))
+        say(f"{label:<12} {_time(one.at)}  {' '.join(filter(None, (one.how, who)))}  {said}")
     last = letter.history[-1].traceback if letter.history else ""
     for line in last.splitlines():
         say(f"    {printable(line)}")

@@ -52,7 +52,10 @@ AGE_S_MAX: Final = 1e9
 @final
 @dataclass(frozen=True)
 class FailedAttempt:
-    """One delivery that failed: when, with which consumer, how, and the error that consumer sent."""
+    """One delivery that failed: when, with which consumer, how, and the error that consumer sent.
+
+    `reason` is what a reject said. A remark of the store, such as `taken_back`, has no consumer.
+    """
 
     attempt: int
     at: datetime
@@ -61,6 +64,7 @@ class FailedAttempt:
     error_type: str
     error: str
     traceback: str
+    reason: str = ""
 
 
 @final
@@ -269,7 +273,9 @@ def _letter(info: DeadLetterInfo, death: Death | None = None, batch: Batch | Non
         body=None if batch is None else bytes(batch.bodies),
         headers=None if batch is None else headers_of(batch) or {},
         history=[
-            FailedAttempt(one.attempt, _at(one.at_ms), one.consumer, one.how, one.error_type, one.error, one.traceback)
+            FailedAttempt(
+                one.attempt, _at(one.at_ms), one.consumer, one.how, one.error_type, one.error, one.traceback, one.reason
+            )
             for one in history
         ],
     )

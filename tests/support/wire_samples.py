@@ -158,6 +158,7 @@ DEATH: Final = Death(
             error_type="ValueError",
             error="no amount",
             traceback="a trace",
+            reason="bad order",
         ),
     ),
 )

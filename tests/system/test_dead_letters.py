@@ -77,6 +77,24 @@ def test_a_nack_waits_and_the_last_one_ends_in_the_dead_letters(broker: posthous
     ]  # fmt: skip
 
 
+def test_a_reject_says_why_and_with_what_error_and_who_it_was(shared: BrokerProcess, broker: posthouse.Broker) -> None:
+    queue = declare(broker)
+    with shared.connect(name="the one who asked") as other:
+        for error in (None, KeyError("amount")):
+            broker.publish("", b"order 1", queue)
+            message = other.get(queue)
+            assert message is not None
+            message.reject("not ours", error=error)
+    letters = eventually(lambda: len(found := broker.dead_letters.list(queue=queue)) == 2 and found)
+    histories = [broker.dead_letters.get(letter.id).history for letter in letters]
+    assert [(one.reason, one.error_type, one.error, one.consumer) for (one,) in histories] == [
+        ("not ours", "", "not ours", "the one who asked"), ("not ours", "KeyError", "'amount'", "the one who asked"),
+    ]  # fmt: skip
+    shown = run_command("dlq", "show", str(letters[1].id), "--data", str(shared.data)).stdout
+    assert "attempt 1" in shown
+    assert "reject by the one who asked  not ours  KeyError: 'amount'" in shown
+
+
 def test_the_consumer_may_say_when(broker: posthouse.Broker) -> None:
     queue = declare(broker, retry=Retry(first_delay_s=500.0))
     broker.publish("", b"x", queue)
