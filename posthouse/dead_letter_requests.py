@@ -214,17 +214,15 @@ def _ago_ms(name: str, value: object) -> int | None:
 
 
 def _rate(value: object) -> float:
-    rate = check_seconds("rate", value)
-    if not 0.0 < rate <= 1_000_000.0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= 1_000_000.0:
         raise InvalidArgument(f"rate is {value!r}; it is above 0 and up to 1000000 messages a second")
-    return rate
+    return float(value)
 
 
 def _share(value: object) -> float:
-    share = check_seconds("failure_share", value)
-    if share >= 1.0:
-        raise InvalidArgument(f"failure_share is {value!r}; it is from 0 to below 1")
-    return share
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+        raise InvalidArgument(f"failure_share is {value!r}; it is a number from 0 to below 1")
+    return float(value)
 
 
 def _epoch_ms(name: str, value: object) -> int | None:
