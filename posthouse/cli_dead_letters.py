@@ -198,7 +198,8 @@ def purge(
     if not is_sure:
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody can be asked here; say --yes", param_hint="--yes")
-        matched = broker.dead_letters.redrive(**wanted, dry_run=True).matched
+        # Through the default exchange, which is always there, since the queue they died in may be gone.
+        matched = broker.dead_letters.redrive(**wanted, to_exchange="", dry_run=True).matched
         typer.confirm(f"Remove {letters_text(matched)} for good?", abort=True)
     say(f"removed {letters_text(broker.dead_letters.purge(**wanted))}")
 

@@ -6,6 +6,7 @@ Pure. Both clients ask through these functions. Times are aware datetimes in UTC
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, final
@@ -13,8 +14,8 @@ from typing import Any, Final, final
 from posthouse.arguments import check_count, check_seconds
 from posthouse.requests import Request
 from posthouse.transport.batch import headers_of
-from posthouse.transport.errors import InvalidArgument
-from posthouse.transport.messages import Batch
+from posthouse.transport.errors import InvalidArgument, PreconditionFailed
+from posthouse.transport.messages import Batch, FollowDeadLetters
 from posthouse.transport.messages_dead import (
     Cause,
     DeadLetterFilter,
@@ -31,7 +32,7 @@ from posthouse.transport.messages_dead import (
     RedriveStatus,
     UndoRedrive,
 )
-from posthouse.transport.names import DEAD_LETTER, check_headers, check_name
+from posthouse.transport.names import DEAD_LETTER, REGISTRY, check_headers, check_name
 
 REASONS: Final = (
     "rejected",
@@ -46,6 +47,7 @@ REASONS: Final = (
 LIST_MAX: Final = 1_000
 ID_MAX: Final = (1 << 63) - 1
 CANARY_MAX: Final = 1_000
+WAY_LETTERS_MAX: Final = 100
 AGE_S_MAX: Final = 1e9
 
 
@@ -152,6 +154,27 @@ def redrive(
         lambda number: Redrive(number, wanted, target, pace, first, share, dry_run, exchange),
         RedriveInfo,
     )
+
+
+def way_of(
+    queue: str, wanted: DeadLetterFilter
+) -> tuple[Request[list[DeadLetterInfo]], Callable[[list[DeadLetterInfo]], Request[list[str]]]]:
+    """Two questions: which letters would go (some of them), and whether what dies in the queue comes back to it."""
+
+    def circle(some: list[DeadLetterInfo]) -> Request[list[str]]:
+        keys = tuple(dict.fromkeys(info.routing_key for info in some)) or ("",)
+        return Request(REGISTRY, lambda number: FollowDeadLetters(number, queue, keys), list[str])
+
+    return letters(wanted, WAY_LETTERS_MAX, 0), circle
+
+
+def refuse_circle(circle: list[str]) -> None:
+    """Raise PreconditionFailed where letters that die again would come back to the queue they are sent to."""
+    if circle:
+        raise PreconditionFailed(
+            f"what dies in queue {circle[0]!r} comes back to it ({' → '.join(circle)}), and so would these letters; "
+            "send them to another queue, or allow the circle if it is meant (allow_circle=True, --allow-circle)"
+        )
 
 
 def redrive_status(id: int, *, stop: bool = False) -> Request[RedriveInfo]:

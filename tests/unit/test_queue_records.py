@@ -128,7 +128,8 @@ def test_records_cut_short_are_corruption() -> None:
 
 def test_a_record_of_an_earlier_version_is_read() -> None:
     old = bytes.fromhex(
-        "93cf0000018bcfe569f4919702cf0000018bcfe56800a473686f70a46e61636ba84b65794572726f72a3277827a76120747261636594cd012dcd012ecd0130cd0130"
+        "93cf0000018bcfe569f4919702cf0000018bcfe56800a473686f70a46e61636ba84b65794572726f"
+        "72a3277827a76120747261636594cd012dcd012ecd0130cd0130"
     )
     (attempt,) = records.decode_retry(old).attempts
     assert attempt == msgspec.structs.replace(ATTEMPT, reason="")
