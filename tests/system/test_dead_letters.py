@@ -263,12 +263,17 @@ def test_the_command_line_lists_shows_redrives_and_purges(shared: BrokerProcess,
     def dlq(*arguments: str) -> Any:
         ran = run_command("dlq", *arguments, "--data", str(shared.data))
         assert ran.returncode == 0, ran.stderr
-        return ran.stdout
+        return ran.stdout + ran.stderr
 
-    (cause,) = json.loads(dlq("list", "--queue", queue, "--json"))
+    (cause,) = json.loads(dlq("causes", "--queue", queue, "--json"))
     assert (cause["count"], cause["reasons"]) == (4, ["rejected"])
-    assert "4" in dlq("list", "--queue", queue)
-    letters = json.loads(dlq("list", "--each", "--queue", queue, "--json"))
+    assert cause["fingerprint"] in dlq("causes", "--queue", queue)
+    letters = json.loads(dlq("list", "--queue", queue, "--json"))
+    assert [(letter["reason"], letter["queue"]) for letter in letters] == [("rejected", queue)] * 4
+    listed = dlq("list", "--queue", queue, "--limit", "3")
+    assert listed.count(cause["fingerprint"]) == 3
+    assert f"4 dead letters, 1 cause; more with --after {letters[2]['id']}" in listed
+    assert "more with" not in dlq("list", "--queue", queue, "--limit", "3", "--after", str(letters[2]["id"]))
     shown = json.loads(dlq("show", str(letters[0]["id"]), "--json"))
     assert (shown["body"], shown["history"][0]["error_type"]) == ("order 0", "ValueError")
     assert "no amount" in dlq("show", str(letters[0]["id"]))
