@@ -20,6 +20,7 @@ held_records      the journal records of what is held, as bytes
 held_replay       what is held, rebuilt from its journal
 queue_state       one queue: what is ready, who holds what, what was seen before
 retry             the retry policy: how long a message waits, and which attempt is its last
+dead_letter_circle  whether what dies in a queue would come back to it
 fingerprint       what equal causes of failure have in common, as twelve digits
 move              the two ends of a move between actors: exactly once, whatever crashes
 queue_contents    what survives of a queue: its living messages, what it has seen, its counters

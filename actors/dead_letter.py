@@ -30,7 +30,7 @@ from posthouse.actors.dead_letter_records import (
 )
 from posthouse.actors.dead_letter_replay import replay_record
 from posthouse.actors.dead_letter_store import DeadLetterStore, StoreLimits
-from posthouse.actors.death_headers import HOPS_MAX, deaths_of
+from posthouse.actors.death_headers import has_come_too_far
 from posthouse.actors.move import Admission
 from posthouse.actors.outgoing import Outgoing
 from posthouse.actors.past_lives import continued, forgotten
@@ -182,7 +182,7 @@ class DeadLetterActor:
 
     def _take(self, bury: Bury, batch: Batch, death: Death, last_seq: int) -> None:
         """Letters with one earlier life, or none."""
-        if death.republish_to is not None and len(deaths_of(headers_of(batch))) >= HOPS_MAX:
+        if death.republish_to is not None and has_come_too_far(headers_of(batch)):
             death = msgspec.structs.replace(death, reason=TOO_MANY_HOPS, republish_to=None)
         raw = memoryview(bury.batch) if batch.count == bury.count else messages.encode(batch)
         entry = self._store.bury(bury.stream, last_seq, death, batch, raw)

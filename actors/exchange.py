@@ -10,6 +10,7 @@ next life.
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, TypeGuard, final
 
 import msgspec
@@ -232,10 +233,7 @@ class ExchangeActor:
             self.dropped += batch.count
             return Pending(arrived, batch, (), durability_of(batch))
         if route.fallback == "return" or holding is None:
-            raise Unroutable(
-                f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
-                f"`posthouse explain {self._name} --key {batch.routing_key}` shows why"
-            )
+            raise Unroutable(_nobody(self._name, batch.routing_key))
         is_held = route.fallback == "hold"
         return Pending(arrived, batch, (), holding.take(batch, raw, at_once=not is_held), is_held=is_held)
 
@@ -351,6 +349,14 @@ class ExchangeActor:
         self._holding.moves.lost(context for context in contexts if type(context) is Onward)
         contexts = [context for context in contexts if type(context) is not Onward]
         return contexts + self._holding.moves.give_up(queue)
+
+
+def _nobody(exchange: str, routing_key: str) -> str:
+    """Why a message is returned, and where to look."""
+    if not exchange:
+        return f"no queue is named {routing_key!r}, and the default exchange '' routes by name; declare the queue first"
+    command = f"posthouse explain {shlex.quote(exchange)} --key {shlex.quote(routing_key)}"
+    return f"exchange {exchange!r} has no queue for routing key {routing_key!r}; `{command}` shows why"
 
 
 def _is_quarantine(message: control.FromSupervisor) -> TypeGuard[control.Down]:

@@ -327,7 +327,7 @@ class QueueActor:
     def _get(self, link: Link, request: int, auto_ack: bool) -> None:
         self._drop_late()
         self._usage.used()
-        delivery = self._state.get_one(link.session, link.client_id, auto_ack, self._now_ms)
+        delivery = self._state.get_one(link.session, link.client_id, auto_ack, self._now_ms, link.client_name)
         if delivery is not None:
             self._deliver([delivery])
         self._context.reply(link, request, None if delivery is None else delivery.first_offset)

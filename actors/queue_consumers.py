@@ -93,7 +93,7 @@ class Consumers:
         self._by_key[consumer.session, consumer.consumer] = consumer
         self._join(consumer)
 
-    def getter(self, session: int, client_id: int) -> Consumer:
+    def getter(self, session: int, client_id: int, client_name: str = "") -> Consumer:
         """Who holds what a session asks for one by one. May raise ResourceLocked."""
         self._refuse_beside_exclusive()
         if self._is_single_active and self._by_key:
@@ -106,7 +106,7 @@ class Consumers:
                 session=session,
                 consumer=GETTER,
                 client_id=client_id,
-                client_name="",
+                client_name=client_name,
                 prefetch=0,
                 auto_ack=False,
                 exclusive=False,

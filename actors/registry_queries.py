@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.dead_letter_circle import circle_of
 from posthouse.actors.declaration import may_hold
 from posthouse.actors.registry_state import Directory
 from posthouse.actors.routing import Router
@@ -28,6 +29,7 @@ from posthouse.transport.messages import (
     ExchangeSpec,
     Explain,
     Failed,
+    FollowDeadLetters,
     ListBindings,
     ListConsumers,
     ListExchanges,
@@ -102,6 +104,8 @@ class Queries:
                 if exchange not in topology.exchanges:
                     raise UnknownExchange(f"there is no exchange {exchange!r}")
                 self._context.reply(link, request, Router(topology, exchange).explain(routing_key, headers))
+            case FollowDeadLetters(request, queue, routing_keys):
+                self._context.reply(link, request, circle_of(topology, queue, routing_keys))
             case DescribeTree(request):
                 self._last += 1
                 self._trees[self._last] = (link, request)

@@ -356,9 +356,9 @@ class Broker:
         """Send what waits, within the deadline, and close. Closing twice is fine."""
         if self._is_closing:
             return
+        deadline = self._wire.now() + self._limit_s(timeout_s)
         self._is_closing = True
         try:
-            deadline = self._wire.now() + self._limit_s(timeout_s)
             for stream in self._session.streams():
                 stream.close_batch()
             if self._wire.pump.is_connected:

@@ -107,6 +107,7 @@ delayed.command("resume")(cli_recurring.resume)
 
 dlq = typer.Typer(no_args_is_help=True)
 dlq.command("list")(cli_dead_letters.list_letters)
+dlq.command("causes")(cli_dead_letters.list_causes)
 dlq.command("show")(cli_dead_letters.show)
 dlq.command("redrive")(cli_redrive.redrive)
 dlq.command("undo")(cli_redrive.undo)
@@ -147,7 +148,7 @@ app.add_typer(
     dlq,
     name="dlq",
     rich_help_panel=_MESSAGES,
-    help="What could not be handled: list, show, redrive, undo, purge.",
+    help="What could not be handled: list, causes, show, redrive, undo, purge.",
 )
 
 app.add_typer(declare, name="declare", rich_help_panel=_TOPOLOGY, help="Make an exchange or a queue.")

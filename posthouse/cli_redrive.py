@@ -49,6 +49,9 @@ def redrive(
     failure_share: Annotated[
         float, typer.Option(metavar="SHARE", help="So many of the canaries may fail: 0 to below 1.")
     ] = 0.0,
+    allow_circle: Annotated[
+        bool, typer.Option("--allow-circle", help="Also to a queue whose own dead letters come back to it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be, and of what.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,6 +72,7 @@ def redrive(
         "canary": canary,
         "failure_share": failure_share,
         "dry_run": dry_run,
+        "allow_circle": allow_circle,
     }
     if as_json:
         info = broker.dead_letters.redrive(**asked, on_progress=_print_when_new())

@@ -32,7 +32,7 @@ from posthouse.requests import Answer, Request
 from posthouse.status import make_status
 from posthouse.stream import Stream
 from posthouse.transport.descriptions import ExchangeInfo
-from posthouse.transport.errors import InvalidArgument, from_wire
+from posthouse.transport.errors import from_wire
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.messages_calls import ReplyCounts
@@ -220,7 +220,9 @@ class Broker:
         data = check_body(body, self._session.limits)
         due_ms = due_of_options(options, time.time_ns()) if options else 0
         key = make_key(routing_key, headers, options)
+        limit_s = self._limit_s(timeout_s)
         with self._pump.lock:
+            self._pump.check_open()
             stream = self._stream(exchange)
             stream.close_batch()
             number = stream.add(data, key)
@@ -231,7 +233,7 @@ class Broker:
             stream.waiters[number] = None
             stream.close_batch()
             try:
-                self._wait(lambda: stream.waiters[number] is not None or stream.failure is not None, timeout_s)
+                self._wait(lambda: stream.waiters[number] is not None or stream.failure is not None, limit_s)
                 receipt = stream.waiters[number]
             finally:
                 del stream.waiters[number]
@@ -288,7 +290,7 @@ class Broker:
         def connect() -> Pump:
             return connected(self._pump.address, name, self._timeout_s)
 
-        self._check_open()
+        self._pump.check_open()
         return CallServer(connect, queue, handler, prefetch, self._timeout_s, tells_traceback=tells_traceback)
 
     @property
@@ -309,6 +311,7 @@ class Broker:
         """
         requests.check_consume(queue, prefetch, auto_ack, exclusive)
         with self._pump.lock:
+            self._pump.check_open()
             subscription, opened = self._session.subscribe(queue, prefetch, auto_ack=auto_ack, exclusive=exclusive)
         return Consumer(self._pump, subscription, opened, self._timeout_s)
 
@@ -316,6 +319,7 @@ class Broker:
         """One message, or None when nothing is ready."""
         request = requests.get(queue, auto_ack)
         with self._pump.lock:
+            self._pump.check_open()
             getter = self._session.getter(queue, auto_ack=auto_ack)
             offset = self._ask(request)
             return None if offset is None else getter.take(offset)
@@ -330,10 +334,10 @@ class Broker:
         """Send what waits, within the deadline, and close. Closing twice is fine."""
         if self._pump.is_closed:
             return
+        deadline = time.monotonic() + self._limit_s(timeout_s)
         with self._pump.lock:
             for stream in self._session.streams():
                 stream.close_batch()
-            deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
             if self._pump.is_connected:
                 self._pump.wait_until(lambda: self._session.is_settled, deadline)
         self._pump.close()
@@ -361,20 +365,18 @@ class Broker:
 
     def _ask(self, request: Request[Answer]) -> Answer:
         with self._pump.lock:
-            self._check_open()
+            self._pump.check_open()
             call = self._session.call(request.target, request.make, is_removal=request.is_removal)
             try:
-                self._wait(lambda: call.is_done, None)
+                self._wait(lambda: call.is_done, self._timeout_s)
             finally:
                 self._session.forget(call)
         return request.answer(call)
 
-    def _check_open(self) -> None:
-        if self._pump.is_closed:
-            raise InvalidArgument("this connection is closed")
+    def _limit_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
 
-    def _wait(self, is_done: Callable[[], bool], timeout_s: float | None) -> None:
-        limit_s = self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
+    def _wait(self, is_done: Callable[[], bool], limit_s: float) -> None:
         was_connected = self._pump.is_connected
         if not self._pump.wait_until(is_done, time.monotonic() + limit_s):
             raise self._pump.overdue(limit_s, was_connected)

@@ -8,7 +8,7 @@ from typing import Any, Final, Self, final
 
 import msgspec
 
-from posthouse.arguments import check_count, is_short_text
+from posthouse.arguments import check_count, check_seconds, is_short_text
 from posthouse.delay_times import due_of_many, due_of_options
 from posthouse.queue_policies import check_lifetime_ms
 from posthouse.stream import Key, Stream
@@ -101,6 +101,7 @@ class Publisher:
     def __init__(self, pump: Pump, exchange: str, window: int, timeout_s: float) -> None:
         check_name("exchange", exchange, may_be_empty=True)
         check_count("window", window, 1, WINDOW_MAX)
+        pump.check_open()
         self._pump = pump
         self._lock = pump.lock
         self._window = window
@@ -116,6 +117,8 @@ class Publisher:
 
         Blocks only while the window is full. Raises InvalidArgument, OutcomeUnknown when the window stays full.
         """
+        if self._is_closed or self._pump.is_closed:
+            self._refuse()
         if type(body) is not bytes or len(body) > self._pump.session.limits.body_bytes_max:
             body = check_body(body, self._pump.session.limits)
         stream = self._stream
@@ -148,6 +151,8 @@ class Publisher:
 
         `delay_s` may be a list with the delay of each.
         """
+        if self._is_closed or self._pump.is_closed:
+            self._refuse()
         due = due_of_many(options, len(bodies), time.time_ns()) if options else None
         limits = self._pump.session.limits
         checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
@@ -166,7 +171,8 @@ class Publisher:
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything sent so far is confirmed. Raises PublishError naming what was refused or is unknown."""
         stream = self._stream
-        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        limit_s = self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
+        deadline = time.monotonic() + limit_s
         with self._lock:
             stream.close_batch()
             through = stream.next_seq - 1
@@ -199,6 +205,10 @@ class Publisher:
                 self._stream.close_batch()
                 self._pump.push()
                 self._pump.session.drop_stream(self._stream)
+
+    def _refuse(self) -> None:
+        self._pump.check_open()
+        raise InvalidArgument("this publisher is closed")
 
     def _leave(self) -> None:
         """The first message of a batch waits for a confirm, unless that has come meanwhile."""

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, final
 
 import msgspec
 
-from posthouse.arguments import check_count, check_seconds
+from posthouse.arguments import check_count, check_seconds, check_yes_or_no
 from posthouse.asking import Call, result_of
 from posthouse.message import Message, Slice
 from posthouse.queue_policies import hold_bounds, queue_policies
@@ -119,6 +119,8 @@ def declare_queue(
     """Answered with the queue's name, which the broker chooses for ""."""
     if name != "":
         check_name("queue", name)
+    check_yes_or_no("durable", durable)
+    check_yes_or_no("exclusive", exclusive)
     spec = QueueSpec(
         name=name,
         durable=durable and not exclusive,

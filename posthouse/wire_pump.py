@@ -19,7 +19,7 @@ from typing import Final, final
 from posthouse import broker_file
 from posthouse.address import Address
 from posthouse.session import DOOR_ROUTE, Session
-from posthouse.transport.errors import BrokerNotRunning, OutcomeUnknown, Unavailable
+from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, OutcomeUnknown, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.session import State
 from posthouse.transport.sockets import Sent, Sockets
@@ -59,6 +59,11 @@ class Pump:
     @property
     def is_closed(self) -> bool:
         return self._is_closed
+
+    def check_open(self) -> None:
+        """Raises InvalidArgument after `close`."""
+        if self._is_closed:
+            raise InvalidArgument("this connection is closed")
 
     @property
     def is_connected(self) -> bool:
@@ -117,9 +122,11 @@ class Pump:
         return has_come
 
     def wait_until(self, is_done: Callable[[], bool], deadline: float) -> bool:
-        """Turn until it is done or the deadline (monotonic seconds) has passed; says which."""
+        """Turn until it is done or the deadline (monotonic seconds) has passed; says which. Closed, nothing comes."""
         self._last_activity = time.monotonic()
         while not is_done():
+            if self._is_closed:
+                return False
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False
@@ -130,8 +137,10 @@ class Pump:
         """Send what may leave and take in what is there, without waiting.
 
         True: there may be more. Whoever waits on `descriptors` has to push again before, since reading and sending
-        both swallow the sign that something has come.
+        both swallow the sign that something has come. Closed, it does nothing.
         """
+        if self._is_closed:
+            return False
         self._send()
         has_come = self.take_in()
         return self._send() or has_come

@@ -224,8 +224,13 @@ class PublishError(PosthouseError):
     def __init__(self, refused: list[tuple[int, Refused | Unavailable]], unknown: list[int]) -> None:
         self.refused = refused
         self.unknown = unknown
+        said = []
+        if refused:
+            said.append("1 message was refused" if len(refused) == 1 else f"{len(refused)} messages were refused")
+        if unknown:
+            said.append(f"the fate of {len(unknown)} {'message' if len(unknown) == 1 else 'messages'} is unknown")
         first = f"; the first: {refused[0][1]}" if refused else ""
-        super().__init__(f"{len(refused)} messages were refused and the fate of {len(unknown)} is unknown{first}")
+        super().__init__(f"{' and '.join(said)}{first}")
 
 
 class DiskFault(PosthouseError):

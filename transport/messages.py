@@ -26,6 +26,7 @@ from posthouse.transport.messages_recurring import RecurringMessage
 from posthouse.transport.messages_topology import (
     Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
     DeleteExchange as DeleteExchange, DeleteQueue as DeleteQueue, DescribeTree as DescribeTree, Explain as Explain,
+    FollowDeadLetters as FollowDeadLetters,
     ListBindings as ListBindings, ListConsumers as ListConsumers, ListExchanges as ListExchanges,
     ListQueues as ListQueues, Locate as Locate, TopologyChange as TopologyChange,
     Unbind as Unbind, WatchTopology as WatchTopology, TopologyMessage,

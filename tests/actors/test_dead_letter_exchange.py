@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from posthouse.actors import dead_letter
-from posthouse.actors.death_headers import HOPS_MAX
+from posthouse.actors.death_headers import HOPS_MAX, ROUNDS_MAX
 from posthouse.supervisor.journal import JournalSettings
 from posthouse.transport.batch import headers_of, message_id_of
 from posthouse.transport.messages import Batch, Receipt
@@ -133,7 +133,10 @@ def test_a_message_that_has_died_in_too_many_places_stays(world: DeadLetterWorld
     assert world.ids(DeadLetterFilter(reason="too_many_hops")) == [1]
     world.bench.crash(power=True)
     assert world.letters()[0].reason == "too_many_hops"
-    world.bury(b"not so far", headers={"x-death": deaths[1:]}, to="graves")
+    often = [{"queue": "ewr", "reason": "rejected", "count": ROUNDS_MAX}]
+    world.bury(b"round and round", headers={"x-death": often}, to="graves", seq=2)
+    assert world.ids(DeadLetterFilter(reason="too_many_hops")) == [1, 2]
+    world.bury(b"not so far", headers={"x-death": deaths[1:]}, to="graves", seq=3)
     assert len(republished(world.bench.actor("exchange:graves", generation=2))) == 1
 
 

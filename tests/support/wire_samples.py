@@ -29,6 +29,7 @@ from posthouse.transport.messages import (
     ExchangeSpec,
     Explain,
     Failed,
+    FollowDeadLetters,
     Get,
     ListBindings,
     ListConsumers,
@@ -159,6 +160,7 @@ DEATH: Final = Death(
             error_type="ValueError",
             error="no amount",
             traceback="a trace",
+            reason="bad order",
         ),
     ),
 )
@@ -218,6 +220,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Explain(19, "orders", "eu.berlin", {"kind": "book"}),
     DescribeTree(20),
     Locate(21, "queue:billing"),
+    FollowDeadLetters(22, "billing", ("eu.berlin", "us")),
     WatchTopology(23),
     TopologyChange(24, True, (EXCHANGE,), (QUEUE,), (BINDING,), ("old",), ("older",), (BINDING,)),
     Reply(25, NIL),

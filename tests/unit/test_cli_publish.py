@@ -125,4 +125,4 @@ def test_a_publisher_whose_messages_were_refused_is_a_failure(run: CommandLine) 
     ran = run("publish", "logs", "--lines", stdin=b"1\n2\n3\n")
     assert ran.code == 1
     assert ran.raw == b""
-    assert ran.err.startswith("error[publish_error]: 1 messages were refused")
+    assert ran.err.startswith("error[publish_error]: 1 message was refused")

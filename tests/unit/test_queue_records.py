@@ -24,6 +24,7 @@ ATTEMPT = Attempt(
     error_type="KeyError",
     error="'x'",
     traceback="a trace",
+    reason="bad order",
 )
 DEATH = Death(
     reason="rejected",
@@ -123,3 +124,12 @@ def test_records_cut_short_are_corruption() -> None:
         records.decode_moved(b"".join(records.encode_moved(1, [1, 2], b"")))
     with pytest.raises(JournalCorrupt, match="MARK"):
         records.decode_mark(msgspec.msgpack.encode([5, [1], {}, [0, 0, 0, 0, 0, 0]]))
+
+
+def test_a_record_of_an_earlier_version_is_read() -> None:
+    old = bytes.fromhex(
+        "93cf0000018bcfe569f4919702cf0000018bcfe56800a473686f70a46e61636ba84b65794572726f"
+        "72a3277827a76120747261636594cd012dcd012ecd0130cd0130"
+    )
+    (attempt,) = records.decode_retry(old).attempts
+    assert attempt == msgspec.structs.replace(ATTEMPT, reason="")
