@@ -102,8 +102,7 @@ class QueueActor:
         self._look_at_disk()
         replay = self._state.replay
         for records in self._context.journal.replay_chunks():
-            for record in records:
-                replay.record(record.position, record.kind, record.payload)
+            replay.chunk(records)
             if self._state.storage.bytes_in_memory > self._limits.memory_bytes_max:
                 self._state.storage.shed(self._limits.memory_bytes_max)
         replay.finish()
