@@ -60,7 +60,6 @@ from posthouse.transport.messages_dead import (
 )
 
 LIST_MAX: Final = 1_000
-COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
 COMPACT_RATIO: Final = 4
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 DISK_LOOK_MS: Final = 1_000
@@ -325,7 +324,7 @@ class DeadLetterActor:
         journal.rotate([(Kind.MARK, encode_mark(self._store.mark()))])
         self._trim()
         size = journal.stats().bytes
-        if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * backlog.body_bytes:
+        if size > self._limits.compact_bytes_min and size > COMPACT_RATIO * backlog.body_bytes:
             span = journal.next_position - journal.first_position
             moved = 0
             for entry in backlog.placed_below(journal.first_position + span // 4):

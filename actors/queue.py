@@ -65,11 +65,13 @@ DISK_LOOK_MS: Final = 1_000
 @dataclass(frozen=True)
 class QueueLimits:
     """Bodies beyond `memory_bytes_max` stay in the journal only and are read back when their turn comes; with less
-    than `disk_free_bytes_min` left on the disk nothing new is stored.
+    than `disk_free_bytes_min` left on the disk nothing new is stored. A journal over `compact_bytes_min` is relieved
+    of old segments in which little lives.
     """
 
     memory_bytes_max: int = 64 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
+    compact_bytes_min: int = 64 * 1024 * 1024
 
 
 @final
@@ -102,8 +104,7 @@ class QueueActor:
         self._look_at_disk()
         replay = self._state.replay
         for records in self._context.journal.replay_chunks():
-            for record in records:
-                replay.record(record.position, record.kind, record.payload)
+            replay.chunk(records)
             if self._state.storage.bytes_in_memory > self._limits.memory_bytes_max:
                 self._state.storage.shed(self._limits.memory_bytes_max)
         replay.finish()
@@ -176,7 +177,8 @@ class QueueActor:
             self._watch_breaker(self._state.breaker)
         if self._spec.durable:
             if self._context.journal.segment_is_full:
-                rotate(self._context.journal, self._state.storage, self._bytes.of)
+                compact_bytes_min = self._limits.compact_bytes_min
+                rotate(self._context.journal, self._state.storage, self._bytes.of, compact_bytes_min)
             self._state.storage.shed(self._limits.memory_bytes_max)
 
     def measure(self, meter: Meter) -> None:

@@ -180,7 +180,8 @@ def decode_store(payload: Bytes) -> tuple[int, memoryview]:
     """First offset and batch of a STORE record. Raises JournalCorrupt."""
     if len(payload) < _STORE.size:
         raise JournalCorrupt(f"a STORE record has only {len(payload)} bytes")
-    return _STORE.unpack_from(payload)[0], memoryview(payload)[_STORE.size :]
+    view = payload if type(payload) is memoryview else memoryview(payload)
+    return _STORE.unpack_from(view)[0], view[_STORE.size :]
 
 
 def decode_ranges(payload: Bytes) -> list[int]:
