@@ -170,7 +170,7 @@ class Footer(NamedTuple):
 class Body(NamedTuple):
     """Records on their way into a chunk. The buffers are the caller's own wherever they are large.
 
-    `at_ms` is when they were written first, 0 when nobody knows; None: they are written now.
+    `at_ms` is when they were written first, 0 when nobody knows, and `generation` by which life; None: now, by this one.
     """
 
     first: int
@@ -178,6 +178,7 @@ class Body(NamedTuple):
     buffers: list[Buffer]
     length: int
     at_ms: int | None = None
+    generation: int | None = None
 
 
 def encode_segment_header(header: SegmentHeader) -> tuple[bytes, int]:
@@ -281,8 +282,8 @@ def decode_body(body: memoryview, first: int, count: int) -> list[Record]:
 
 
 def body_of(segment: SegmentHeader, header: ChunkHeader, data: Buffer) -> Body:
-    """A body that was read from one segment, ready to be written into another; its time goes with it."""
-    return Body(header.first, header.records, [data], len(data), written_ms(segment, header))
+    """A body that was read from one segment, ready to be written into another; its time and life go with it."""
+    return Body(header.first, header.records, [data], len(data), written_ms(segment, header), header.generation)
 
 
 @final

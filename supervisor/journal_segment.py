@@ -191,18 +191,19 @@ class SegmentWriter:
         """Append one chunk for each body, in one vectored write. Not synced."""
         header = self._plan.header
         checksum = self._checksum
-        generation = self._plan.generation
+        own = self._plan.generation
         offset = self.index.end
         chain = self.chain
         buffers: list[Buffer] = []
         extents: list[tuple[int, int]] = []
         now_age = age_of(header, self._plan.now_ms())
         self.is_old = now_age > AGE_MAX // 2
-        for first, records, body, length, at_ms in bodies:
+        for first, records, body, length, at_ms, earlier in bodies:
             crc = 0
             for buffer in body:
                 crc = checksum(buffer, crc)
             age = now_age if at_ms is None else age_of(header, at_ms)
+            generation = own if earlier is None else earlier
             encoded, chain = encode_chunk_header(
                 ChunkHeader(length, records, first, durable, generation, header.salt, chain, crc, age=age), checksum
             )

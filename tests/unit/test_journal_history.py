@@ -80,7 +80,7 @@ def test_a_journal_of_version_1_has_no_times_and_keeps_its_version(monkeypatch: 
     assert commits_of(disk)[-1].at_ms == START_MS
 
 
-def test_records_that_survived_a_crash_keep_the_time_when_they_were_written() -> None:
+def test_records_that_survived_a_crash_keep_their_time_and_life() -> None:
     disk = SimDisk(7)
     journal = open_journal(disk)
     journal.append(1, b"synced")
@@ -91,7 +91,7 @@ def test_records_that_survived_a_crash_keep_the_time_when_they_were_written() ->
     journal = open_journal(disk, 2, now_ms=lambda: START_MS + 60_000)
     journal.append(1, b"after")
     journal.commit()
-    assert [commit.at_ms - START_MS for commit in commits_of(disk)] == [0, 0, 60_000]
+    assert [(commit.at_ms - START_MS, commit.generation) for commit in commits_of(disk)] == [(0, 1), (0, 1), (60_000, 2)]
 
 
 def test_salvaged_records_keep_their_times() -> None:
