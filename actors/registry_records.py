@@ -1,8 +1,8 @@
 """The records of the registry's journal: changes of the topology, and starts of the broker; and whose journal is whose.
 
-    kind      payload
-    1 CHANGE  a `TopologyChange`, MessagePack as it is sent to exchanges; a snapshot heads every segment
-    2 BOOT    the name of a start of the broker, UTF-8: what is transient ended before it
+kind      payload
+1 CHANGE  a `TopologyChange`, MessagePack as it is sent to exchanges; a snapshot heads every segment
+2 BOOT    the name of a start of the broker, UTF-8: what is transient ended before it
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ It reads the journals in the data directory and needs no broker. Times are UTC, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
@@ -28,7 +28,16 @@ _STYLES: Final = {
     "redrive": "cyan", "republish": "cyan", "acked": "bold green", "expired": "bold red", "dropped": "bold red",
     "late": "bold red", "gone": "bold red", "purged": "bold red", "cancelled": "bold red",
 }  # fmt: skip
-_QUIET: Final = ("headers", "matched", "matched_count", "unmatched_count", "remarks", "traceback", "is_uncertain", "queues")
+_QUIET: Final = (
+    "headers",
+    "matched",
+    "matched_count",
+    "unmatched_count",
+    "remarks",
+    "traceback",
+    "is_uncertain",
+    "queues",
+)
 _written_clock: Final = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d\.\d{3}) UTC")
 _TIME_COLUMNS: Final = 12
 _DELTA_COLUMNS: Final = 9
@@ -58,7 +67,9 @@ def why(
     ] = False,
     otlp: Annotated[
         str | None,
-        typer.Option("--otlp", metavar="URL", help="Send it as OpenTelemetry spans to this OTLP/HTTP endpoint as well."),
+        typer.Option(
+            "--otlp", metavar="URL", help="Send it as OpenTelemetry spans to this OTLP/HTTP endpoint as well."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,7 +97,9 @@ def _export(found: Biography, url: str) -> None:
     try:
         from posthouse.biography.spans import send_spans
     except ImportError as error:
-        raise InvalidArgument(f"--otlp needs an extra ({error.name} is missing): pip install 'posthouse[otel]'") from None
+        raise InvalidArgument(
+            f"--otlp needs an extra ({error.name} is missing): pip install 'posthouse[otel]'"
+        ) from None
     note(f"sent {send_spans(found, url)} spans to {url}")
 
 
@@ -110,15 +123,18 @@ def _print(found: Biography, is_verbose: bool) -> None:
     for day, lines in _days(found.events, is_verbose):
         say("")
         say(day) if screen is None else screen.print(Text(day, "bold underline"))
-        _print_lines(list(lines))
+        _print_lines(lines)
+    if found.notes:
+        say("")
     for remark in found.notes:
-        text = f"note: {printable(remark)}"
-        say(text) if screen is None else screen.print(Text(text, "yellow"))
+        line = f"note: {printable(remark)}"
+        say(line) if screen is None else screen.print(Text(line, "yellow"))
 
 
 def _days(events: Iterable[BiographyEvent], is_verbose: bool) -> Iterator[tuple[str, list[_Line]]]:
     """The timeline, cut where a day begins."""
-    day, lines = "", []
+    day = ""
+    lines: list[_Line] = []
     before: datetime | None = None
     for event in events:
         its_day = day if event.at is None else event.at.strftime("%Y-%m-%d UTC")
@@ -128,12 +144,17 @@ def _days(events: Iterable[BiographyEvent], is_verbose: bool) -> Iterator[tuple[
         day = its_day or "at unknown times"
         time = "" if event.at is None else event.at.strftime("%H:%M:%S.%f")[:-3]
         delta = "" if event.at is None or before is None else _delta(event.at - before)
-        text = _written_clock.sub(lambda found: found[2] if day.startswith(found[1]) else found[0], event.text)
+        text = _written_clock.sub(_without_day(day), event.text)
         lines.append(_Line(time, delta, event.what, printable(event.actor), printable(text)))
         lines += [_Line("", "", event.what, "", text) for text in _below(event, is_verbose)]
         before = event.at or before
     if lines:
         yield day, lines
+
+
+def _without_day(day: str) -> Callable[[re.Match[str]], str]:
+    """What a moment in a sentence becomes below the heading of its day."""
+    return lambda found: found[2] if day.startswith(found[1]) else found[0]
 
 
 def _delta(gap: timedelta) -> str:
@@ -160,7 +181,9 @@ def _below(event: BiographyEvent, is_verbose: bool) -> Iterator[str]:
         return
     if details.get("headers"):
         yield f"headers {readable_map(details['headers'])}"
-    rest: dict[str, Any] = {name: value for name, value in details.items() if name not in _QUIET and value not in ("", None)}
+    rest: dict[str, Any] = {
+        name: value for name, value in details.items() if name not in _QUIET and value not in ("", None)
+    }
     if rest:
         yield readable_map(rest)
     yield from (printable(line) for line in str(details.get("traceback", "")).splitlines())
@@ -173,6 +196,10 @@ def _print_lines(lines: list[_Line]) -> None:
             mark = "●" if actor else " "
             say(f"{time:<{_TIME_COLUMNS}} {delta:>{_DELTA_COLUMNS}}  {mark} {actor:<{width}}  {text}")
         return
+    _print_on_terminal(lines)
+
+
+def _print_on_terminal(lines: list[_Line]) -> None:
     from rich.table import Table
     from rich.text import Text
 

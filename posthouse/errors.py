@@ -27,9 +27,9 @@ from posthouse.transport.errors import (
     Unavailable,
     UnknownBinding,
     UnknownDeadLetter,
-    UnknownMessage,
     UnknownDelayed,
     UnknownExchange,
+    UnknownMessage,
     UnknownQueue,
     Unroutable,
 )
@@ -61,9 +61,9 @@ __all__ = [
     "Unavailable",
     "UnknownBinding",
     "UnknownDeadLetter",
-    "UnknownMessage",
     "UnknownDelayed",
     "UnknownExchange",
+    "UnknownMessage",
     "UnknownQueue",
     "Unroutable",
 ]

@@ -170,7 +170,7 @@ class Footer(NamedTuple):
 class Body(NamedTuple):
     """Records on their way into a chunk. The buffers are the caller's own wherever they are large.
 
-    `at_ms` is when they were written first, 0 when nobody knows, and `generation` by which life; None: now, by this one.
+    `at_ms` is when they were written first, 0 when nobody knows, `generation` by which life; None: now, by this one.
     """
 
     first: int

@@ -134,7 +134,9 @@ class History:
             offset = end if end <= window.size else window.next_magic(offset + 8)
         # At the end of the last segment it is what a crash tore, or what is being written at this moment.
         if damaged_at is not None and stop is not None and self._next < stop:
-            yield Commit([], 0, 0, f"{name} is damaged at byte {damaged_at}: positions {self._next}-{stop - 1} are lost")
+            yield Commit(
+                [], 0, 0, f"{name} is damaged at byte {damaged_at}: positions {self._next}-{stop - 1} are lost"
+            )
             self._next = stop
 
 

@@ -297,9 +297,7 @@ class SegmentMaker:
     def plan(self, header: SegmentHeader, filled: int) -> SegmentPlan:
         """The plan for going on in a segment of which `filled` bytes are used."""
         target = max(self.settings.segment_bytes_first, filled)
-        return SegmentPlan(
-            self.directory, header, target, self.settings.preallocate, self.generation, self.now_ms
-        )
+        return SegmentPlan(self.directory, header, target, self.settings.preallocate, self.generation, self.now_ms)
 
     def _target_bytes(self, after: SegmentIndex | None, filled: int) -> int:
         """Twice what the last segment came to hold, so busy journals grow and quiet ones shrink back."""

@@ -182,7 +182,9 @@ class DelayStory:
             if not one.has_name:
                 self._wanted.add(f"{fire.stream:x}-{seq}")
             text = f"announced: it leaves for exchange {shown(fire.exchange)} at {clock(fire.due_ms)} or later"
-            told = self._say(moment.at_ms, "due", text, one, position=position, due=clock(fire.due_ms), due_ms=fire.due_ms)
+            told = self._say(
+                moment.at_ms, "due", text, one, position=position, due=clock(fire.due_ms), due_ms=fire.due_ms
+            )
             told.marks = (sent(fire.stream, seq),)
 
     def _dies(self, moment: Moment, position: int, burial: Burial) -> None:

@@ -30,7 +30,10 @@ class BiographyEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 @final
 class Biography(msgspec.Struct, frozen=True, kw_only=True):
-    """A message's whole story. `ids` are all names it had, `now` where it is or how it ended, `notes` what is not known."""
+    """A message's whole story.
+
+    `ids` are all names it had, `now` says where it is or how it ended, `notes` what is not known and what has changed.
+    """
 
     message_id: str
     ids: list[str]

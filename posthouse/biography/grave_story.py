@@ -14,7 +14,6 @@ from posthouse.actors import dead_letter_records as records
 from posthouse.actors.dead_letter_records import Buried, Kind, Leaving
 from posthouse.actors.destinations import destination_of
 from posthouse.biography.events import Copy, Moment, Told, arrived, copy_of, sent
-from posthouse.biography.queue_story import failure
 from posthouse.biography.wanted import Wanted, batch_of
 from posthouse.transport.batch import lengths_of
 from posthouse.transport.messages import Batch
@@ -89,7 +88,12 @@ class GraveStory:
         elif kind == Kind.RETURNED:
             for letter in self._touched(records.decode_ranges(payload)):
                 letter.now = f"kept: {letter.destination or 'its destination'} did not take it"
-                self._say(moment.at_ms, "returned", f"stays: {letter.destination or 'its destination'} did not take it", letter)
+                self._say(
+                    moment.at_ms,
+                    "returned",
+                    f"stays: {letter.destination or 'its destination'} did not take it",
+                    letter,
+                )
         elif kind == Kind.PURGED:
             for letter in self._touched(records.decode_ranges(payload)):
                 letter.now = "purged"

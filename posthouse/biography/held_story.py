@@ -97,8 +97,8 @@ class HeldStory:
             piece.is_told = True
             copy = copy_of(batch, piece.index, lengths_of(batch)[piece.index], held_ms, self.actor)
             self.copies.append(copy)
-            told = self._say(held_ms or moment.at_ms, "held", "held: no binding wanted it, and its exchange keeps such messages",
-                             piece, position=position)  # fmt: skip
+            text = "held: no binding wanted it, and its exchange keeps such messages"
+            told = self._say(held_ms or moment.at_ms, "held", text, piece, position=position)
             mark = sent(copy.stream, copy.seq)
             told.after = (mark, routed(mark))
 
@@ -108,9 +108,7 @@ class HeldStory:
         for number, start, stop in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
             for piece in self._pieces:
                 if piece.number == number and start <= piece.index < stop:
-                    seqs = {
-                        (road.stream, road.seq + offset + piece.index - start): road.queue for road in record.roads
-                    }
+                    seqs = {(road.stream, road.seq + offset + piece.index - start): road.queue for road in record.roads}
                     self._leaves(moment, position, piece, record, seqs)
             offset += stop - start
 

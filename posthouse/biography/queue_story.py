@@ -94,7 +94,9 @@ class QueueStory:
                 continue
             if len(self._places) == PLACES_MAX:
                 if not self._too_many:
-                    self.notes.append(f"{self.actor} has more than {PLACES_MAX} messages of that name; these are the first")
+                    self.notes.append(
+                        f"{self.actor} has more than {PLACES_MAX} messages of that name; these are the first"
+                    )
                 self._too_many = True
                 return
             self._places[first + index] = Place(first + index)
@@ -114,7 +116,9 @@ class QueueStory:
                 for place in self._touched(receiver.ranges):
                     self._given(moment, position, place, receiver.client_name, receiver.consumer)
                     if kind == Kind.TAKEN:
-                        self._ended(moment, position, place, "acked", "settled as it was sent: the consumer has auto-ack")
+                        self._ended(
+                            moment, position, place, "acked", "settled as it was sent: the consumer has auto-ack"
+                        )
         elif kind == Kind.DELIVERED:
             for place in self._touched(records.decode_ranges(payload)):
                 self._given(moment, position, place, "", 0)
@@ -137,9 +141,7 @@ class QueueStory:
     def _touched(self, ranges: list[int]) -> list[Place]:
         pairs = list(zip(ranges[::2], ranges[1::2], strict=True))
         return [
-            place
-            for offset, place in self._places.items()
-            if any(first <= offset <= last for first, last in pairs)
+            place for offset, place in self._places.items() if any(first <= offset <= last for first, last in pairs)
         ]
 
     def _say(self, at_ms: int, what: str, text: str, place: Place, **details: Any) -> Told:
@@ -147,9 +149,7 @@ class QueueStory:
         self.events.append(told)
         return told
 
-    def _stored(
-        self, moment: Moment, position: int, kind: int, first: int, batch: Batch, payload: memoryview
-    ) -> None:
+    def _stored(self, moment: Moment, position: int, kind: int, first: int, batch: Batch, payload: memoryview) -> None:
         for place in self._touched([first, first + batch.count - 1]):
             if place.stored is not None:
                 continue
@@ -166,7 +166,9 @@ class QueueStory:
                 place.stored.marks = (arrived(copy.stream, copy.seq),)
                 continue
             live = records.decode_moved(payload).live
-            times = [n for low, high, n in zip(live[::3], live[1::3], live[2::3], strict=True) if low <= place.offset <= high]
+            times = [
+                n for low, high, n in zip(live[::3], live[1::3], live[2::3], strict=True) if low <= place.offset <= high
+            ]
             if not times:
                 continue  # It was settled, and the copy says nothing of when.
             place.times = max(place.times, times[0])
@@ -229,8 +231,9 @@ class QueueStory:
             self._failed(place, death.history)
             place.holder = None
             place.now = f"on its way to the dead letters: {death.reason}"
-            told = self._say(death.died_ms or moment.at_ms, "died", f"leaves for the dead letters: {death.reason}", place,
-                             position=position, reason=death.reason, attempt=death.attempt, cause=death.cause,
+            text = f"leaves for the dead letters: {death.reason}"
+            told = self._say(death.died_ms or moment.at_ms, "died", text, place, position=position,
+                             reason=death.reason, attempt=death.attempt, cause=death.cause,
                              fingerprint=death.fingerprint)  # fmt: skip
             told.marks = (sent(*place.move),)
 

@@ -19,7 +19,7 @@ from posthouse.biography.grave_story import GraveStory
 from posthouse.biography.held_story import HeldStory
 from posthouse.biography.queue_story import QueueStory
 from posthouse.biography.route_story import RouteStory
-from posthouse.biography.telling import Moves, biography, publishes_in, questions_in
+from posthouse.biography.telling import Findings, Moves, biography, publishes_in, questions_in
 from posthouse.biography.wanted import Wanted, ids_beginning
 from posthouse.supervisor.data_directory import journal_name
 from posthouse.supervisor.disk import RealDisk
@@ -85,7 +85,7 @@ class _Reading:
         routes.finish()
         failures = [pair for one in told if isinstance(one, GraveStory) for pair in one.failures]
         notes = [*self._notes, *routes.notes]
-        return biography(message_id, wanted.ids, told, publishes, moves, questions, failures, notes)
+        return biography(Findings(message_id, list(wanted.ids), told, publishes, moves, questions, failures, notes))
 
     def _actors(self) -> dict[str, str]:
         """The journals of queues and exchanges, with whose they are."""

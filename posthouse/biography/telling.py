@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from posthouse.biography.events import Biography, BiographyEvent, Copy, Told, moment_of, routed, sent
 from posthouse.biography.queue_story import FAILURES, failure
@@ -65,7 +65,9 @@ def _without_moved(copies: list[Copy]) -> list[Copy]:
     return list(first.values())
 
 
-def questions_in(copies: Sequence[Copy], publishes: list[Copy], moves: Moves, stories: Sequence[Story]) -> list[Question]:
+def questions_in(
+    copies: Sequence[Copy], publishes: list[Copy], moves: Moves, stories: Sequence[Story]
+) -> list[Question]:
     """Each time an exchange must have routed the message: when it was published, and when a delayed one was due."""
     questions = []
     has_waited = {(copy.stream, copy.seq) for copy in copies if copy.actor == "delay"}
@@ -85,25 +87,30 @@ def questions_in(copies: Sequence[Copy], publishes: list[Copy], moves: Moves, st
     return questions
 
 
-def biography(
-    message_id: str,
-    ids: Iterable[str],
-    stories: Sequence[Story],
-    publishes: list[Copy],
-    moves: Moves,
-    questions: list[Question],
-    failures: list[tuple[str, Attempt]],
-    notes: Iterable[str],
-) -> Biography:
+class Findings(NamedTuple):
+    """All that was found of one message. `failures` are attempts that burials remember, with their queue."""
+
+    message_id: str
+    ids: list[str]
+    stories: Sequence[Story]
+    publishes: list[Copy]
+    moves: Moves
+    questions: list[Question]
+    failures: list[tuple[str, Attempt]]
+    notes: list[str]
+
+
+def biography(found: Findings) -> Biography:
     """The whole story."""
+    stories, publishes, questions = found.stories, found.publishes, found.questions
     copies = [copy for story in stories for copy in story.copies]
     lists = [[_published(copy, copies)] for copy in publishes]
     lists += [[_routed(question)] for question in questions if question.then is not None]
-    lists += [_with_ways(story.events, moves) for story in stories]
-    lists += _missing_failures(lists, failures)
+    lists += [_with_ways(story.events, found.moves) for story in stories]
+    lists += _missing_failures(lists, found.failures)
     base_ms = min((copy.published_ms for copy in copies if copy.published_ms), default=0)
     first = publishes[0] if publishes else next(iter(copies), None)
-    said = [*notes, *(note for story in stories for note in story.notes)]
+    said = [*found.notes, *(note for story in stories for note in story.notes)]
     said += [note for question in questions for note in question.notes]
     said += _expectations(questions, copies)
     if len(publishes) > 1:
@@ -114,8 +121,8 @@ def biography(
     if any(event.at is None for event in events):
         said.append("some events have no time: their journals were written by a version that noted none")
     return Biography(
-        message_id=message_id,
-        ids=list(ids),
+        message_id=found.message_id,
+        ids=found.ids,
         exchange=None if first is None else first.exchange,
         routing_key=None if first is None else first.routing_key,
         traceparent=None if first is None else _text(first.headers.get("traceparent")),
@@ -268,5 +275,3 @@ def _list(names: list[str]) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-

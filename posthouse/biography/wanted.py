@@ -63,9 +63,7 @@ class Wanted:
     def numbers_within(self, stream: int, first_seq: int, count: int) -> list[int]:
         """Places in a range of a stream that are looked for by number."""
         return sorted(
-            number - first_seq
-            for number in self._numbers.get(stream, ())
-            if first_seq <= number < first_seq + count
+            number - first_seq for number in self._numbers.get(stream, ()) if first_seq <= number < first_seq + count
         )
 
 

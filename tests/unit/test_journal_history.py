@@ -91,7 +91,11 @@ def test_records_that_survived_a_crash_keep_their_time_and_life() -> None:
     journal = open_journal(disk, 2, now_ms=lambda: START_MS + 60_000)
     journal.append(1, b"after")
     journal.commit()
-    assert [(commit.at_ms - START_MS, commit.generation) for commit in commits_of(disk)] == [(0, 1), (0, 1), (60_000, 2)]
+    assert [(commit.at_ms - START_MS, commit.generation) for commit in commits_of(disk)] == [
+        (0, 1),
+        (0, 1),
+        (60_000, 2),
+    ]
 
 
 def test_salvaged_records_keep_their_times() -> None:
