@@ -19,8 +19,8 @@ SOON = Retry(max_attempts=2, first_delay_s=0.05, jitter=False)
 
 
 @pytest.fixture
-def broker(process: BrokerProcess) -> Iterator[posthouse.Broker]:
-    with process.connect() as broker:
+def broker(shared: BrokerProcess) -> Iterator[posthouse.Broker]:
+    with shared.connect() as broker:
         yield broker
 
 
@@ -35,9 +35,8 @@ def take(broker: posthouse.Broker, queue: str) -> posthouse.Message:
     return message
 
 
-def test_the_whole_story_of_a_message_through_kills_retries_death_and_redrive(
-    process: BrokerProcess, broker: posthouse.Broker
-) -> None:
+def live_through(process: BrokerProcess, broker: posthouse.Broker) -> str:
+    """Everything that can happen to a message, and the death of its queue's process."""
     broker.declare_exchange("orders", "topic")
     broker.declare_queue("work", retry=SOON)
     broker.bind("orders", "work", "order.#")
@@ -63,7 +62,15 @@ def test_the_whole_story_of_a_message_through_kills_retries_death_and_redrive(
         assert again.attempt == 2
         again.ack()
     eventually(lambda: broker.queue_info("work").acked == 2)
-    found = biography_of(str(process.data), "order-17")
+    return again.message_id
+
+
+def test_the_whole_story_of_a_message_through_kills_retries_death_and_redrive(
+    process: BrokerProcess,
+) -> None:
+    with process.connect() as broker:
+        message_id = live_through(process, broker)
+    found = biography_of(str(process.data), message_id)
     assert [(event.actor, event.what) for event in found.events] == [
         ("publisher", "published"),
         ("exchange:orders", "routed"),
@@ -84,15 +91,14 @@ def test_the_whole_story_of_a_message_through_kills_retries_death_and_redrive(
         ("queue:work", "delivered"),
         ("queue:work", "acked"),
     ]
-    check_details(found, again.message_id)
+    check_details(found)
     # The same once the broker is gone, and its directory is only files.
-    broker.close()
     process.stop()
     assert biography_of(str(process.data), "order-17").events[: len(found.events)] == found.events
 
 
-def check_details(found: Biography, message_id: str) -> None:
-    assert found.message_id == message_id == "order-17"
+def check_details(found: Biography) -> None:
+    assert found.message_id == "order-17"
     assert (found.exchange, found.routing_key) == ("orders", "order.eu")
     published, routed, stored, delivered, failed, waits = found.events[:6]
     assert published.details["headers"] == {"carrier": "UA"}
@@ -110,23 +116,23 @@ def check_details(found: Biography, message_id: str) -> None:
     assert found.notes == []
 
 
-def test_a_delayed_message_is_found_under_each_of_its_names(process: BrokerProcess, broker: posthouse.Broker) -> None:
+def test_a_delayed_message_is_found_under_each_of_its_names(shared: BrokerProcess, broker: posthouse.Broker) -> None:
     broker.declare_queue("later")
     receipt = broker.publish("", b"in a moment", "later", delay_s=0.05)
     with broker.consume("later") as messages:
         message = messages.get(timeout_s=10.0)
         assert message is not None
         message.ack()
-    eventually(lambda: ("queue:later", "acked") in story_of(process, receipt.message_id))
+    eventually(lambda: ("queue:later", "acked") in story_of(shared, receipt.message_id))
     assert message.message_id != receipt.message_id
     for message_id in (receipt.message_id, message.message_id):
-        found = biography_of(str(process.data), message_id)
+        found = biography_of(str(shared.data), message_id)
         assert set(found.ids) == {receipt.message_id, message.message_id}
         what = [event.what for event in found.events if event.what != "fired"]
         assert what == ["published", "scheduled", "due", "routed", "stored", "delivered", "acked"]
 
 
-def test_a_held_message_is_released_to_the_binding_that_came(process: BrokerProcess, broker: posthouse.Broker) -> None:
+def test_a_held_message_is_released_to_the_binding_that_came(shared: BrokerProcess, broker: posthouse.Broker) -> None:
     broker.declare_exchange("early", "topic", unrouted="hold")
     receipt = broker.publish("early", b"anybody?", "a.b")
     assert receipt.held
@@ -135,14 +141,14 @@ def test_a_held_message_is_released_to_the_binding_that_came(process: BrokerProc
     eventually(lambda: broker.queue_info("late").ready == 1)
     take(broker, "late").ack()
     eventually(lambda: broker.queue_info("late").acked == 1)
-    found = biography_of(str(process.data), receipt.message_id)
+    found = biography_of(str(shared.data), receipt.message_id)
     what = [event.what for event in found.events if event.what != "landed"]
     assert what == ["published", "routed", "held", "released", "stored", "delivered", "acked"]
     assert found.events[1].details["unrouted"] == "hold"
     assert "held, then released" in next(event.text for event in found.events if event.what == "stored")
 
 
-def test_bindings_that_changed_since_are_named(process: BrokerProcess, broker: posthouse.Broker) -> None:
+def test_bindings_that_changed_since_are_named(shared: BrokerProcess, broker: posthouse.Broker) -> None:
     broker.declare_exchange("news", "topic")
     for name in ("one", "two"):
         broker.declare_queue(name)
@@ -150,7 +156,7 @@ def test_bindings_that_changed_since_are_named(process: BrokerProcess, broker: p
     receipt = broker.publish("news", b"x", "k")
     broker.unbind("news", "one", "#")
     broker.bind("news", "two", "k")
-    found = biography_of(str(process.data), receipt.message_id)
+    found = biography_of(str(shared.data), receipt.message_id)
     assert next(event for event in found.events if event.what == "routed").details["queues"] == ["one"]
     assert [note.split(" (")[0] for note in found.notes] == [
         "the binding 'news' → queue 'one' with key '#' matched then and is gone since",
@@ -159,17 +165,17 @@ def test_bindings_that_changed_since_are_named(process: BrokerProcess, broker: p
 
 
 def test_the_command_tells_it_while_the_broker_runs_and_says_what_it_does_not_know(
-    process: BrokerProcess, broker: posthouse.Broker
+    shared: BrokerProcess, broker: posthouse.Broker
 ) -> None:
     broker.declare_queue("q")
     receipt = broker.publish("", b"x", "q")
-    told = run_command("why", receipt.message_id, "--data", str(process.data), "--json")
+    told = run_command("why", receipt.message_id, "--data", str(shared.data), "--json")
     assert told.returncode == 0
     assert [event["what"] for event in json.loads(told.stdout)["events"]] == ["published", "routed", "stored"]
-    told = run_command("why", receipt.message_id, "--data", str(process.data))
+    told = run_command("why", receipt.message_id, "--data", str(shared.data))
     assert "stored at offset 1" in told.stdout
-    refused = run_command("why", receipt.message_id[:6], "--data", str(process.data))
+    refused = run_command("why", receipt.message_id[:6], "--data", str(shared.data))
     assert refused.returncode == 1
     assert receipt.message_id in refused.stderr
     with pytest.raises(UnknownMessage, match="leave no trace"):
-        biography_of(str(process.data), "nobody")
+        biography_of(str(shared.data), "nobody")

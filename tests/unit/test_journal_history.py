@@ -115,15 +115,14 @@ def test_a_segment_older_than_its_chunks_can_say_asks_for_another() -> None:
     disk = SimDisk(7)
     now_ms = START_MS
     journal = open_journal(disk, now_ms=lambda: now_ms)
-    journal.append(1)
-    journal.commit()
-    assert not journal.segment_is_full
-    now_ms += 25 * 86_400_000
-    journal.append(1)
-    journal.commit()
-    assert journal.segment_is_full
+    was_full = []
+    for days in (0, 25):
+        now_ms += days * 86_400_000
+        journal.append(1)
+        journal.commit()
+        was_full.append(journal.segment_is_full)
     journal.rotate([])
-    assert not journal.segment_is_full
+    assert [*was_full, journal.segment_is_full] == [False, True, False]
 
 
 @pytest.mark.parametrize("cut", [1, 8, 40, 60])
