@@ -11,6 +11,7 @@ route_ledger      collects, within bounds, the bindings an explanation names
 topic_trie        binding keys with wildcards, matched word by word
 headers_match     bindings on headers
 registry_state    the registry's state: the topology, its version, who lives where
+registry_records  the records of its journal
 registry_queries  the answers to what clients ask the registry
 offsets           ranges of offsets with a value each
 held_state        what an exchange holds for queues to come: waiting, leaving, within bounds

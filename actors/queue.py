@@ -19,10 +19,17 @@ from posthouse.actors.breaker import Breaker
 from posthouse.actors.departures import TIMER as DEPARTURES
 from posthouse.actors.departures import Departures
 from posthouse.actors.move import Admission
-from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult
+from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult, by_receiver
 from posthouse.actors.queue_figures import show
 from posthouse.actors.queue_history import Failure
-from posthouse.actors.queue_records import ExpiresRecord, Kind, encode_expires, encode_ranges, encode_store
+from posthouse.actors.queue_records import (
+    ExpiresRecord,
+    Kind,
+    encode_expires,
+    encode_ranges,
+    encode_receivers,
+    encode_store,
+)
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.retry import check_delay_ms
 from posthouse.actors.segments import rotate
@@ -374,16 +381,9 @@ class QueueActor:
                 (self._congested.add if is_congested else self._congested.discard)(session)
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
-        delivered: list[tuple[int, int]] = []
-        settled: list[tuple[int, int]] = []
-        for delivery in deliveries:
-            ranges = (delivery.first_offset, delivery.first_offset + delivery.count - 1)
-            (settled if delivery.settled else delivered).append(ranges)
         if self._spec.durable:
-            if delivered:
-                self._context.append(Kind.DELIVERED, encode_ranges(delivered), is_durable=False)
-            if settled:
-                self._context.append(Kind.SETTLED, encode_ranges(settled), is_durable=False)
+            for kind, receivers in by_receiver(deliveries, lambda session: self._sessions[session].client_name):
+                self._context.append(kind, encode_receivers(receivers), is_durable=False)
         for delivery in deliveries:
             start, stop = delivery.start, delivery.start + delivery.count
             part = Slice(delivery.first_offset, delivery.attempt, delivery.entry, start, stop)

@@ -28,6 +28,7 @@ from posthouse.actors.queue_records import (
     decode_mark,
     decode_moved,
     decode_ranges,
+    decode_receivers,
     decode_retry,
     decode_store,
     encode_expires,
@@ -124,6 +125,12 @@ class QueueReplay:
             self.store(first_offset, _batch(raw, position), raw, position)
         elif kind == Kind.DELIVERED:
             self.delivered(decode_ranges(payload))
+        elif kind == Kind.GIVEN:
+            for receiver in decode_receivers(payload):
+                self.delivered(receiver.ranges)
+        elif kind == Kind.TAKEN:
+            for receiver in decode_receivers(payload):
+                self.settled(receiver.ranges)
         elif kind in _COUNTED_AS:
             self.settled(decode_ranges(payload), _COUNTED_AS[kind])
         elif kind == Kind.MARK:

@@ -19,15 +19,14 @@ from posthouse.actors.actor import Context
 from posthouse.actors.registry_deleting import Deletions
 from posthouse.actors.registry_directory import Announcements
 from posthouse.actors.registry_queries import Queries
+from posthouse.actors.registry_records import KIND_BOOT, KIND_CHANGE, change_of
 from posthouse.actors.registry_state import Directory, Operation, Operations, Whereabouts
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
-from posthouse.supervisor.journal_format import Record
 from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.errors import (
     ActorDown,
-    JournalCorrupt,
     ProtocolViolation,
     UnknownBinding,
     UnknownExchange,
@@ -54,9 +53,6 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_use import QueueUsed
 from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, actor_of_exchange, actor_of_queue
 
-KIND_CHANGE: Final = 1
-KIND_BOOT: Final = 2
-
 STANDING_ACTORS: Final = (DEAD_LETTER, DELAY, MONITOR)
 """Always there, whatever is declared; the directory knows them for whoever asks."""
 
@@ -64,16 +60,6 @@ OWNER_GRACE_MS: Final = 2_000
 """An exclusive queue outlives its client's connection by this much, so that a reconnect does not destroy it."""
 
 OWNER_GRACE_AFTER_RESTART_MS: Final = 10_000
-
-
-def _change_of(record: Record) -> TopologyChange:
-    try:
-        change = messages.decode(record.payload)
-    except msgspec.DecodeError as error:
-        where = ((record.position, record.position),)
-        raise JournalCorrupt(f"the change at {record.position} cannot be read: {error}", where) from error
-    assert isinstance(change, TopologyChange)
-    return change
 
 
 @final
@@ -108,7 +94,7 @@ class RegistryActor:
                 last_boot = bytes(record.payload).decode()
                 self.topology.drop_transient()
             else:
-                self._apply(_change_of(record))
+                self._apply(change_of(record.payload, record.position))
         if last_boot != self._boot:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()

@@ -39,6 +39,7 @@ from posthouse.publisher import WINDOW_DEFAULT, check_body, is_alone, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
+from posthouse.tracing import spans_around
 from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import BrokerNotRunning, from_wire
 from posthouse.transport.explanation import Explanation
@@ -238,6 +239,7 @@ class Broker:
 
     # ---- publishing ----
 
+    @spans_around("publish")
     async def publish(
         self,
         exchange: str,
@@ -281,7 +283,7 @@ class Broker:
             raise stream.failure
         if receipt.code is not None:
             raise from_wire(receipt.code, receipt.text)
-        return PublishReceipt.of(receipt, number)
+        return PublishReceipt.of(receipt, number, options.get("message_id"))
 
     def publisher(self, exchange: str, window: int = WINDOW_DEFAULT) -> Publisher:
         """A pipelined publisher: `send` waits only while `window` messages are unconfirmed."""
@@ -289,6 +291,7 @@ class Broker:
 
     # ---- calls ----
 
+    @spans_around("call")
     async def call(
         self,
         exchange: str,

@@ -33,6 +33,7 @@ from posthouse import (
     cli_recurring,
     cli_redrive,
     cli_topology,
+    cli_why,
 )
 from posthouse.cli_output import note, printable
 from posthouse.transport.errors import BrokerNotRunning, PosthouseError
@@ -165,6 +166,7 @@ app.command("exchanges", rich_help_panel=_LOOK)(cli_listing.exchanges)
 app.command("bindings", rich_help_panel=_LOOK)(cli_listing.bindings)
 app.command("consumers", rich_help_panel=_LOOK)(cli_listing.consumers)
 app.command("explain", rich_help_panel=_LOOK)(cli_explain.explain)
+app.command("why", rich_help_panel=_LOOK)(cli_why.why)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -31,6 +31,7 @@ from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
 from posthouse.stream import Stream
+from posthouse.tracing import spans_around
 from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import from_wire
 from posthouse.transport.explanation import Explanation
@@ -200,6 +201,7 @@ class Broker:
 
     # ---- publishing ----
 
+    @spans_around("publish")
     def publish(
         self,
         exchange: str,
@@ -245,7 +247,7 @@ class Broker:
                 raise stream.failure
         if receipt.code is not None:
             raise from_wire(receipt.code, receipt.text)
-        return PublishReceipt.of(receipt, number)
+        return PublishReceipt.of(receipt, number, options.get("message_id"))
 
     def publisher(self, exchange: str, window: int = WINDOW_DEFAULT) -> Publisher:
         """A pipelined publisher: `send` returns at once and blocks only while `window` messages are unconfirmed."""
@@ -253,6 +255,7 @@ class Broker:
 
     # ---- calls ----
 
+    @spans_around("call")
     def call(
         self,
         exchange: str,

@@ -29,6 +29,7 @@ from posthouse.transport.errors import (
     UnknownDeadLetter,
     UnknownDelayed,
     UnknownExchange,
+    UnknownMessage,
     UnknownQueue,
     Unroutable,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "UnknownDeadLetter",
     "UnknownDelayed",
     "UnknownExchange",
+    "UnknownMessage",
     "UnknownQueue",
     "Unroutable",
 ]

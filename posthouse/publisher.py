@@ -8,6 +8,7 @@ from typing import Any, Final, Self, final
 
 import msgspec
 
+from posthouse import tracing
 from posthouse.arguments import check_count, check_seconds, is_short_text
 from posthouse.delay_times import due_of_many, due_of_options
 from posthouse.queue_policies import check_lifetime_ms
@@ -108,7 +109,8 @@ class Publisher:
         self._timeout_s = timeout_s
         with pump.lock:
             self._stream: Stream = pump.session.stream(exchange)
-        self._last: tuple[str, Any, Any] = ("", None, None)
+        self._tracing = tracing.active
+        self._last: tuple[str, Any, Any] = ("", self._tracing, None)
         self._key: Key = make_key("", None, {})
         self._is_closed = False
 
@@ -125,8 +127,10 @@ class Publisher:
         due_ms = due_of_options(options, time.time_ns()) if options else 0
         with self._lock:
             if headers is not None or options or routing_key != self._last[0] or self._last[1] is not None:
+                if self._tracing is not None:
+                    headers = self._tracing.carried(headers)
                 self._key = make_key(routing_key, headers, options)
-                self._last = (routing_key, headers or options or None, None)
+                self._last = (routing_key, headers or options or self._tracing, None)
             number = stream.add(body, self._key)
             if due_ms:
                 stream.schedule(due_ms)
@@ -158,6 +162,8 @@ class Publisher:
         checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
         if checked and max(map(len, checked)) > limits.body_bytes_max:
             check_body(max(checked, key=len), limits)
+        if self._tracing is not None:
+            headers = self._tracing.carried(headers)
         key = make_key(routing_key, headers, options)
         with self._lock:
             self._last = ("", self, None)

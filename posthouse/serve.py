@@ -34,6 +34,7 @@ from posthouse.actors.loop import Loop, wall_ms
 from posthouse.actors.monitor import BrokerFacts, MonitorActor, Senses
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
+from posthouse.actors.registry_records import journal_id
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
 from posthouse.log import Log
@@ -268,8 +269,7 @@ class Broker:
                 pause(0.005)
 
     def _journal_of(self, spec: QueueSpec | ExchangeSpec) -> str:
-        kind = "queue" if isinstance(spec, QueueSpec) else "exchange"
-        return self._directory.journal_directory(f"{kind}:{spec.name}:{spec.serial}")
+        return self._directory.journal_directory(journal_id(spec))
 
     def _remove_journal(self, spec: QueueSpec | ExchangeSpec) -> None:
         """The queue or exchange is deleted, its actor has stopped, and the deletion is durable."""

@@ -8,6 +8,7 @@
     │   ├── UnknownBinding       no such binding to remove
     │   ├── UnknownDelayed       no message of that id or key waits: never did, fired or cancelled
     │   ├── UnknownDeadLetter    no dead letter, or no redrive, of that number
+    │   ├── UnknownMessage       no journal tells of a message of that id
     │   ├── PreconditionFailed   exists with other properties, is in use, is not empty
     │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
     │   ├── Unroutable           no queue matched and the exchange's policy is `return`
@@ -91,6 +92,13 @@ class UnknownDeadLetter(Refused):
     """No dead letter or redrive has that number; it was redriven, purged, or never there."""
 
     code = "unknown_dead_letter"
+
+
+@final
+class UnknownMessage(Refused):
+    """No journal tells of a message of that id: it never came, left no trace, or its segments are gone."""
+
+    code = "unknown_message"
 
 
 @final
@@ -281,6 +289,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         UnknownBinding,
         UnknownDelayed,
         UnknownDeadLetter,
+        UnknownMessage,
         PreconditionFailed,
         ResourceLocked,
         Unroutable,
