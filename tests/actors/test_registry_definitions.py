@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from posthouse.transport.messages import BindingSpec, DeleteQueue, ExchangeSpec, QueueSpec, Reply
+from posthouse.transport.messages import BindingSpec, DeleteQueue, ExchangeSpec, PrepareDelete, QueueSpec, Reply
 from posthouse.transport.messages_definitions import Define, Defined, Definitions, DescribeTopology
 from posthouse.transport.messages_sessions import ConnectionInfo, ListConnections, ListSessions, SessionInfo
 from tests.support.actor_bench import result_of
@@ -75,7 +75,8 @@ def test_a_queue_that_is_being_deleted_is_not_defined_meanwhile() -> None:
     _define(world, WANTED)
     world.client.say(DeleteQueue(5, "ewr"))
     world.bench.run()
-    world.queue("ewr").say(*[Reply(asked.request, raw(0)) for asked in world.queue("ewr").take_heard()[-1:]])  # type: ignore[union-attr]
+    asked = [heard for heard in world.queue("ewr").take_heard() if isinstance(heard, PrepareDelete)]
+    world.queue("ewr").say(*[Reply(prepare.request, raw(0)) for prepare in asked])
     world.bench.run()
     refused = world.refused(lambda number: Define(number, WANTED), world.bench.client("other", 2))
     assert refused.code == "not_done"

@@ -104,8 +104,7 @@ from posthouse.transport.messages_recurring import (
     StopRecurring,
 )
 from posthouse.transport.messages_use import QueueUsed
-from tests.support import monitor_samples
-from tests.support import wire_samples_looking
+from tests.support import monitor_samples, wire_samples_looking
 
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
 QUEUE: Final = QueueSpec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> CommandLine:
 
 
 def _consumer(number: int, **more: object) -> ConsumerInfo:
-    fields: dict[str, object] = {"prefetch": 4, "unacked": 0, "auto_ack": False, "is_active": True, **more}
-    return ConsumerInfo(queue="ewr", consumer=number, client="tower", since_ms=int(NOW_S - 65) * 1000, **fields)  # type: ignore[arg-type]
+    fields: dict[str, Any] = {"prefetch": 4, "unacked": 0, "auto_ack": False, "is_active": True, **more}
+    since_ms = int(NOW_S - 65) * 1000
+    return ConsumerInfo(queue="ewr", consumer=number, client="tower", since_ms=since_ms, **fields)
 
 
 def test_connections_in_a_pipe(run: CommandLine) -> None:
