@@ -7,6 +7,8 @@ binding_table     the bindings, found by source and by destination
 routing           which queues a message reaches, end to end
 receipts          the answers an exchange owes its publishers
 reply_paths       which session takes the replies of which caller
+definition_plan   what a set of definitions would change in a topology
+connections       who is connected, from the sessions of all actors
 route_ledger      collects, within bounds, the bindings an explanation names
 topic_trie        binding keys with wildcards, matched word by word
 headers_match     bindings on headers
@@ -79,6 +81,7 @@ loop              the cell's clock and sockets, the one loop of a process
 Actors
 monitor           watches the others, and tells whoever asks
 registry          the topology, journaled, and the directory of who lives where
+registry_definitions  the whole topology told, or laid down in one step
 registry_deleting deletes queues, and exchanges that hold messages
 exchange          routes batches, keeps them until every queue has answered
 holding           what an exchange does with messages that no queue wants

@@ -58,6 +58,7 @@ from posthouse.transport.messages_dead import (
     RedriveStatus,
     UndoRedrive,
 )
+from posthouse.transport.messages_sessions import ListSessions
 
 LIST_MAX: Final = 1_000
 COMPACT_RATIO: Final = 4
@@ -247,6 +248,8 @@ class DeadLetterActor:
                 context.reply(link, request, self._returns.status(number, stop=stop))
             case UndoRedrive():
                 self._returns.undo(link, message)
+            case ListSessions(request):
+                context.reply(link, request, context.sessions())
             case DeadLetterStatus(request):
                 context.reply(link, request, self._status())
             case _:

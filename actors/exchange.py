@@ -62,6 +62,7 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
+from posthouse.transport.messages_sessions import ListSessions
 from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY, actor_of_queue
 
 
@@ -109,6 +110,8 @@ class ExchangeActor:
             self._take(arrived, batch, message.batch, message)
         elif isinstance(message, ReceiveReplies | ReplyStatus) and self._replies is not None:
             self._look_after_replies(self._replies, link, message)
+        elif isinstance(message, ListSessions):
+            self._context.reply(link, message.request, self._context.sessions())
         elif not answer(self._context, link, message, self._spec, self._holding, self._router, self._topology):
             raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
 

@@ -24,6 +24,7 @@ from posthouse.transport.errors import InvalidArgument, ProtocolViolation
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import Message
 from posthouse.transport.messages_monitor import Machine, Overview, ReadEvents, ReadOverview
+from posthouse.transport.messages_sessions import ListSessions
 
 SAMPLE_MS: Final = 1_000
 EVENTS_PER_ANSWER_MAX: Final = 10_000
@@ -85,6 +86,8 @@ class MonitorActor:
         match message:
             case ReadOverview(request, kinds, with_history):
                 self._context.reply(link, request, self._overview(kinds, with_history))
+            case ListSessions(request):
+                self._context.reply(link, request, self._context.sessions())
             case ReadEvents():
                 self._read_events(link, message)
             case _:

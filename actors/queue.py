@@ -61,6 +61,7 @@ from posthouse.transport.messages import (
     StoreNote,
 )
 from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
+from posthouse.transport.messages_sessions import ListSessions
 from posthouse.transport.messages_use import PrepareDelete, QueueUsed
 from posthouse.transport.names import DEAD_LETTER, REGISTRY
 
@@ -293,9 +294,8 @@ class QueueActor:
         context, state = self._context, self._state
         match message:
             case Consume(request, consumer, prefetch, auto_ack, exclusive):
-                state.add_consumer(
-                    link.session, consumer, link.client_id, link.client_name, prefetch, auto_ack, exclusive
-                )
+                name, now_ms = link.client_name, self._now_ms
+                state.add_consumer(link.session, consumer, link.client_id, name, prefetch, auto_ack, exclusive, now_ms)
                 self._usage.had_consumer()
                 context.reply(link, request, None)
             case Cancel(request, consumer):
@@ -318,6 +318,8 @@ class QueueActor:
                 context.reply(link, request, msgspec.structs.replace(state.info(), journal_bytes=size))
             case QueueConsumers(request):
                 context.reply(link, request, state.consumers())
+            case ListSessions(request):
+                context.reply(link, request, context.sessions())
             case LookAfter(request, first_offset, last_offset):
                 context.reply(link, request, state.look_after(first_offset, max(first_offset, last_offset)))
             case TakeBack(request) if link.client_name == DEAD_LETTER:

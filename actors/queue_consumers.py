@@ -39,6 +39,7 @@ class Consumer(msgspec.Struct, eq=False, kw_only=True):
     credit: int
     in_line: bool = False
     is_paused: bool = False
+    since_ms: int = 0
     unacked: RangeMap[int] = msgspec.field(default_factory=RangeMap)
 
 

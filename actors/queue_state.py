@@ -131,6 +131,7 @@ class QueueState:
         prefetch: int,
         auto_ack: bool = False,
         exclusive: bool = False,
+        now_ms: int = 0,
     ) -> None:
         """Open a consumer of a session. Raises UnknownQueue, ResourceLocked, InvalidArgument."""
         self._refuse_when_closing()
@@ -145,6 +146,7 @@ class QueueState:
                 auto_ack=auto_ack,
                 exclusive=exclusive,
                 credit=AUTO_ACK_ROUND_MAX if auto_ack else prefetch,
+                since_ms=now_ms,
             )
         )
 

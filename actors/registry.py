@@ -16,6 +16,7 @@ import msgspec
 
 from posthouse.actors import measures
 from posthouse.actors.actor import Context
+from posthouse.actors.registry_definitions import Defining
 from posthouse.actors.registry_deleting import Deletions
 from posthouse.actors.registry_directory import Announcements
 from posthouse.actors.registry_queries import Queries
@@ -76,6 +77,7 @@ class RegistryActor:
         self._announcements = Announcements(context, self.directory)
         self._operations = Operations(self.directory)
         self._queries = Queries(context, self)
+        self._defining = Defining(context, self)
         self._exchanges: dict[Link, str] = {}
         self._queue_links: dict[str, Link] = {}
         self._owners: dict[Link, int] = {}
@@ -169,7 +171,7 @@ class RegistryActor:
                 if not self._deletions.answered(request, message):
                     self._queries.answered(request, message)
             case _:
-                if not self._queries.receive(link, message):
+                if not (self._queries.receive(link, message) or self._defining.receive(link, message)):
                     raise ProtocolViolation(f"a registry does not understand {type(message).__name__}")
 
     def link_opened(self, link: Link) -> None:
@@ -262,6 +264,22 @@ class RegistryActor:
             self._start_queue(spec)
         elif spec.expires_ms is not None:
             self._context.send(self._queue_links[spec.name], QueueUsed())
+
+    @property
+    def last_serial(self) -> int:
+        return self._serial
+
+    def is_leaving(self, queue: str) -> bool:
+        return self._deletions.is_leaving(queue)
+
+    def start_made(self, change: TopologyChange) -> None:
+        """Start the actors of what a change made."""
+        serials = [spec.serial for spec in change.put_exchanges] + [spec.serial for spec in change.put_queues]
+        self._serial = max([self._serial, *serials])
+        for exchange in change.put_exchanges:
+            self._start_exchange(exchange)
+        for queue in change.put_queues:
+            self._start_queue(queue)
 
     def commit(self, operation: Operation, change: TopologyChange | None) -> None:
         """Journal a change, apply it, tell the exchanges; the answer comes when they have it."""

@@ -25,6 +25,7 @@ from posthouse.address import Address, parse_address
 from posthouse.aio_calls import CONCURRENCY_DEFAULT, Caller, CallServer, Handler
 from posthouse.aio_consumer import Consumer
 from posthouse.aio_dead_letters import DeadLetters
+from posthouse.aio_definitions import Definitions
 from posthouse.aio_delayed import Delayed
 from posthouse.aio_getter import Getter
 from posthouse.aio_held import HeldMessages
@@ -45,6 +46,7 @@ from posthouse.transport.errors import BrokerNotRunning, from_wire
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.messages_calls import ReplyCounts
+from posthouse.transport.messages_sessions import ConnectionInfo
 from posthouse.wire_pump import Pump
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ class Broker:
         self.dead_letters = DeadLetters(self._ask, self._pause)
         self.held = HeldMessages(self._ask)
         self.monitor = AioMonitoring(self._ask)
+        self.definitions = Definitions(self._ask)
 
     # ---- topology ----
 
@@ -221,6 +224,10 @@ class Broker:
     async def consumers(self) -> list[ConsumerInfo]:
         """All consumers of all queues."""
         return await self._ask(requests.consumers())
+
+    async def connections(self) -> list[ConnectionInfo]:
+        """Who is connected, this client included: the oldest first, each with the actors it talks to."""
+        return await self._ask(requests.connections())
 
     async def tree(self) -> list[dict[str, Any]]:
         """The supervision tree: one entry per actor with pid, generation, restarts, memory."""

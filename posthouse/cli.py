@@ -21,8 +21,10 @@ from posthouse import (
     cli_broker,
     cli_call,
     cli_chaos,
+    cli_clients,
     cli_consume,
     cli_dead_letters,
+    cli_definitions,
     cli_delayed,
     cli_explain,
     cli_health,
@@ -120,6 +122,10 @@ held.command("release")(cli_held.release)
 held.command("expire")(cli_held.expire)
 held.command("status")(cli_held.status)
 
+definitions = typer.Typer(no_args_is_help=True)
+definitions.command("export")(cli_definitions.export)
+definitions.command("import")(cli_definitions.load)
+
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
 app.command("chaos", rich_help_panel=_BROKER)(cli_chaos.chaos)
@@ -159,12 +165,20 @@ app.command("unbind", rich_help_panel=_TOPOLOGY)(cli_topology.unbind)
 app.command("bind-exchange", rich_help_panel=_TOPOLOGY)(cli_topology.bind_exchange)
 app.command("unbind-exchange", rich_help_panel=_TOPOLOGY)(cli_topology.unbind_exchange)
 
+app.add_typer(
+    definitions,
+    name="definitions",
+    rich_help_panel=_TOPOLOGY,
+    help="Everything declared, as a JSON document: export, import.",
+)
+
 app.command("status", rich_help_panel=_LOOK)(cli_health.status)
 app.command("tree", rich_help_panel=_LOOK)(cli_health.tree)
 app.command("queues", rich_help_panel=_LOOK)(cli_listing.queues)
 app.command("exchanges", rich_help_panel=_LOOK)(cli_listing.exchanges)
 app.command("bindings", rich_help_panel=_LOOK)(cli_listing.bindings)
-app.command("consumers", rich_help_panel=_LOOK)(cli_listing.consumers)
+app.command("consumers", rich_help_panel=_LOOK)(cli_clients.consumers)
+app.command("connections", rich_help_panel=_LOOK)(cli_clients.connections)
 app.command("explain", rich_help_panel=_LOOK)(cli_explain.explain)
 app.command("why", rich_help_panel=_LOOK)(cli_why.why)
 

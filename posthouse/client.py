@@ -21,6 +21,7 @@ from posthouse.caller import Caller
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
 from posthouse.dead_letters import DeadLetters
+from posthouse.definitions import Definitions
 from posthouse.delay_times import due_of_options
 from posthouse.delayed import Delayed
 from posthouse.held import HeldMessages
@@ -37,6 +38,7 @@ from posthouse.transport.errors import from_wire
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.messages_calls import ReplyCounts
+from posthouse.transport.messages_sessions import ConnectionInfo
 from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump, connected
 
@@ -68,6 +70,7 @@ class Broker:
         self._caller = Caller(pump)
         self.held = HeldMessages(self._ask)
         self.monitor = Monitoring(self._ask)
+        self.definitions = Definitions(self._ask)
 
     # ---- topology ----
 
@@ -186,6 +189,10 @@ class Broker:
     def consumers(self) -> list[ConsumerInfo]:
         """All consumers of all queues."""
         return self._ask(requests.consumers())
+
+    def connections(self) -> list[ConnectionInfo]:
+        """Who is connected, this client included: the oldest first, each with the actors it talks to."""
+        return self._ask(requests.connections())
 
     def tree(self) -> list[dict[str, Any]]:
         """The supervision tree: one entry per actor with pid, generation, restarts, memory."""

@@ -33,6 +33,7 @@ from posthouse.transport.messages import (
 )
 from posthouse.transport.messages_calls import ReplyCounts, ReplyStatus
 from posthouse.transport.messages_monitor import BrokerEvent, Overview, ReadEvents, ReadOverview
+from posthouse.transport.messages_sessions import ConnectionInfo, ListConnections
 from posthouse.transport.names import MONITOR, REGISTRY, actor_of_queue, check_headers, check_name, check_routing_key
 
 Answer = TypeVar("Answer")
@@ -196,6 +197,10 @@ def bindings() -> Request[list[BindingSpec]]:
 
 def consumers() -> Request[list[ConsumerInfo]]:
     return Request(REGISTRY, messages.ListConsumers, list[ConsumerInfo])
+
+
+def connections() -> Request[list[ConnectionInfo]]:
+    return Request(REGISTRY, ListConnections, list[ConnectionInfo])
 
 
 def tree() -> Request[list[dict[str, Any]]]:

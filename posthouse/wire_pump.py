@@ -9,8 +9,11 @@ alive until the application is back.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import secrets
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +24,9 @@ from posthouse.address import Address
 from posthouse.session import DOOR_ROUTE, Session
 from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, OutcomeUnknown, Unavailable
 from posthouse.transport.limits import Limits
-from posthouse.transport.session import State
+from posthouse.transport.session import Origin, State
 from posthouse.transport.sockets import Sent, Sockets
+from posthouse.transport.wire import ORIGIN_BYTES_MAX
 
 FRAMES_PER_ROUND_MAX: Final = 256
 WAIT_MS_MAX: Final = 50
@@ -43,6 +47,7 @@ class Pump:
             source=random.Random(secrets.randbits(64)),
             wall_ms=lambda: time.time_ns() // 1_000_000,
             is_behind_door=bool(address.door),
+            origin=_own_origin(),
         )
         self._sockets = Sockets(self.session.limits)
         self._sockets.outbound.watch_disconnects()
@@ -233,6 +238,20 @@ def connected(address: Address, name: str, timeout_s: float) -> Pump:
         pump.close()
         raise
     return pump
+
+
+def _own_origin() -> Origin:
+    """What the broker's administrator may want to know of this process: it is shown by `posthouse connections`."""
+    directory, program = os.path.split(sys.argv[0] if sys.argv else "")
+    if program == "__main__.py":  # `python -m shop`
+        program = os.path.basename(directory)
+    if program in ("", "-c", "-m"):
+        program = "python"
+    return Origin(_cut(program), _cut(socket.gethostname()), os.getpid())
+
+
+def _cut(text: str) -> str:
+    return text.encode(errors="replace")[:ORIGIN_BYTES_MAX].decode(errors="ignore")
 
 
 def _now_ms() -> int:
