@@ -2,6 +2,7 @@
 
 from posthouse.transport.errors import (
     ActorDown,
+    AddressInUse,
     BrokerNotRunning,
     CallFailed,
     CallTimeout,
@@ -35,6 +36,7 @@ from posthouse.transport.errors import (
 
 __all__ = [
     "ActorDown",
+    "AddressInUse",
     "BrokerNotRunning",
     "CallFailed",
     "CallTimeout",

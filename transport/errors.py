@@ -15,6 +15,7 @@
     │   ├── HoldFull             an exchange holds all it may for queues to come, and the dead letters take nothing
     │   ├── DiskSpaceLow         the broker's disk is nearly full: it delivers, and takes nothing new
     │   ├── NoResponders         nobody serves calls on that route
+    │   ├── AddressInUse         somebody else listens there, or the address is not this machine's
     │   └── DataDirectoryInUse   another broker owns the data directory
     ├── ProtocolViolation        the peer's bytes are at fault; its session ends
     ├── Unavailable              nobody is at fault; time will tell
@@ -147,6 +148,13 @@ class DataDirectoryInUse(Refused):
     """Another broker owns the data directory, or it belongs to another user."""
 
     code = "data_directory_in_use"
+
+
+@final
+class AddressInUse(Refused):
+    """The broker cannot listen there: another program does, or the address is not one of this machine."""
+
+    code = "address_in_use"
 
 
 @final
@@ -283,6 +291,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         HoldFull,
         DiskSpaceLow,
         NoResponders,
+        AddressInUse,
         DataDirectoryInUse,
         Unavailable,
         NotDone,
