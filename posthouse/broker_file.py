@@ -18,7 +18,8 @@ NAME: Final = "broker.json"
 
 @final
 class BrokerFile(msgspec.Struct, frozen=True, kw_only=True):
-    """`registry` is the ipc endpoint of its life `generation`; `listen` the door's, empty when there is none."""
+    """`registry` is the ipc endpoint of its life `generation`; `listen` the door's and `http` the web
+    page's address, empty when there is none."""
 
     pid: int
     registry: str
@@ -27,6 +28,7 @@ class BrokerFile(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     data: str
     started_at: float
+    http: str = ""
 
 
 def path_of(directory: str) -> str:

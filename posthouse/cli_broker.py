@@ -39,6 +39,15 @@ def serve(
             "'' means nowhere.",
         ),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            show_default=False,
+            help="Where the web page and the HTTP API are (default 127.0.0.1:15670, nowhere if that is taken). "
+            "Port 0 picks a free one; 'off' means nowhere.",
+        ),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", show_default=False, help="Settings as TOML; options here win over it."),
@@ -49,12 +58,12 @@ def serve(
     \b
     Examples:
       posthouse serve
-      posthouse serve --data /var/lib/posthouse --listen tcp://127.0.0.1:5671
+      posthouse serve --data /var/lib/posthouse --listen tcp://127.0.0.1:5671 --http 127.0.0.1:15671
     """
     from posthouse.config import Config
     from posthouse.serve import serve as run
 
-    settings = Config.load(_text(config), data=_text(data), listen=listen)
+    settings = Config.load(_text(config), data=_text(data), listen=listen, http=http)
     raise typer.Exit(run(settings, out=_say_now))
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import msgspec
 
@@ -18,6 +18,18 @@ from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.limits import Limits
 
 DEFAULT_LISTEN = "tcp://127.0.0.1:5670"
+DEFAULT_HTTP = "127.0.0.1:15670"
+
+
+@final
+class HttpAddress(NamedTuple):
+    """Where the HTTP server listens. A host that is an IPv6 address stands in brackets where it is written."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @final
@@ -28,8 +40,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The data directory."""
     listen: str = DEFAULT_LISTEN
     """Where the door listens, `tcp://host:port`; port 0 picks a free one, an empty text means no door."""
+    http: str | None = None
+    """Where the web page and the HTTP API are, `host:port`; port 0 picks a free one, an empty text or `off` means
+    nowhere. Where nothing is said, `127.0.0.1:15670`, and nowhere when that is taken."""
+    http_hosts: tuple[str, ...] = ()
+    """Names under which people reach it besides those of loopback: a request for another name is refused."""
     allow_remote: bool = False
-    """Let the door listen on an address that other machines reach, although nobody is authenticated."""
+    """Let the door and the HTTP server listen on addresses that other machines reach, although nobody is
+    authenticated."""
     body_bytes_max: int = 16 * 1024 * 1024
     queue_memory_bytes_max: int = 64 * 1024 * 1024
     """Bodies beyond this, per queue, are kept in the journal only."""
@@ -63,6 +81,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             window_bytes=window,
         )
 
+    @property
+    def http_address(self) -> HttpAddress | None:
+        """Where the HTTP server listens, None for nowhere. Raises InvalidArgument."""
+        given = DEFAULT_HTTP if self.http is None else self.http
+        if given in ("", "off"):
+            return None
+        host, _, port = given.removeprefix("http://").rstrip("/").rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65_535 or (":" in host) != host.startswith("["):
+            raise InvalidArgument(f"http is {given!r}; it has the form 127.0.0.1:15670, or is off")
+        return HttpAddress(host.strip("[]"), int(port))
+
     @classmethod
     def load(cls, file: str | None = None, **given: Any) -> Config:
         """A file's settings, overridden by those given that are not None. Raises InvalidArgument."""
@@ -95,9 +124,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 "network itself keeps strangers out"
             )
 
+    def _check_http(self) -> None:
+        address = self.http_address
+        if address is not None and not _is_loopback(address.host) and not self.allow_remote:
+            raise InvalidArgument(
+                f"http is {self.http!r}, and this version authenticates nobody: whoever reaches that address could "
+                "do everything. Listen on 127.0.0.1, or set allow_remote = true in the configuration file if the "
+                "network itself keeps strangers out"
+            )
+
     def check(self) -> None:
         """Raise InvalidArgument for a value out of range."""
         self._check_listen()
+        self._check_http()
         if self.log not in ("auto", "text", "json"):
             raise InvalidArgument(f"log is {self.log!r}; it is one of auto, text, json")
         if not 1024 <= self.body_bytes_max <= 512 * 1024 * 1024:

@@ -30,12 +30,14 @@ GONE_TIMEOUT_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.002
 LOG_TAIL_BYTES: Final = 2_000
 
+OPTIONS: Final = ("--listen", "tcp://127.0.0.1:0", "--http", "off")
+
 
 @final
 class BrokerProcess:
     """`posthouse serve` on one data directory; may be started again after `kill` or `stop`."""
 
-    def __init__(self, data: Path, log: Path, arguments: Sequence[str] = ("--listen", "tcp://127.0.0.1:0")) -> None:
+    def __init__(self, data: Path, log: Path, arguments: Sequence[str] = OPTIONS) -> None:
         self.data = data
         self._log = log
         self._arguments = tuple(arguments)

@@ -2,6 +2,7 @@
 
 from posthouse.transport.errors import (
     ActorDown,
+    AddressInUse,
     BrokerNotRunning,
     CallFailed,
     CallTimeout,
@@ -36,6 +37,7 @@ from posthouse.transport.errors import (
 
 __all__ = [
     "ActorDown",
+    "AddressInUse",
     "BrokerNotRunning",
     "CallFailed",
     "CallTimeout",

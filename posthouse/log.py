@@ -61,6 +61,10 @@ class Log:
         write = self._logger.info if alarm.is_over else self._logger.warning
         write(alarm.event, actor=actor_id, **alarm.fields)
 
+    def warning(self, text: str) -> None:
+        """Something the operator may want to act on."""
+        self._logger.warning(text)
+
     def error(self, text: str) -> None:
         """Something the operator has to act on."""
         self._logger.error(text)

@@ -11,6 +11,7 @@ import os
 import random
 import secrets
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -37,6 +38,7 @@ from posthouse.actors.registry import RegistryActor
 from posthouse.actors.registry_records import journal_id
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
+from posthouse.http_socket import bound, open_http_socket
 from posthouse.log import Log
 from posthouse.supervisor import exit_codes
 from posthouse.supervisor.atomic_file import replace_file
@@ -47,10 +49,12 @@ from posthouse.supervisor.effects import Event, EventKind
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.machine import read_machine, read_process
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
-from posthouse.transport.errors import DiskFault, JournalCorrupt, JournalLocked, PreconditionFailed
+from posthouse.transport.errors import AddressInUse, DiskFault, JournalCorrupt, JournalLocked, PreconditionFailed
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
-from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, REGISTRY
+from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, REGISTRY, WEB
 from posthouse.transport.sockets import Sockets
+from posthouse.web import child as web_child
+from posthouse.web.settings import WebSettings
 
 JOURNAL_LOCK_WAIT_S: Final = 5.0
 """After a kill of everything, the last holders of a journal die within milliseconds of the supervisor."""
@@ -102,14 +106,19 @@ class Broker:
         self._started_at = time.time()
         self._registry = ("", 0)
         self._listen = ""
+        self._http = ""
+        self._http_socket: socket.socket | None = None
+        self._secret = secrets.token_bytes(32)
         self._is_ready = False
         self._is_announced = False
 
     def run(self) -> int:
         callbacks = Callbacks(self._up, self._announced, self._log.alarm, self._event)
+        self._open_http()
         try:
             return Supervisor(self._tree(), self._directory, callbacks).run()
         finally:
+            self._close_http()
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._broker_file)
 
@@ -119,6 +128,8 @@ class Broker:
         edge: tuple[ChildSpec, ...] = (ChildSpec(MONITOR, MONITOR, self._run_monitor),)
         if self._config.listen:
             edge = (*edge, ChildSpec("door", "door", self._run_door))
+        if self._http_socket is not None:
+            edge = (*edge, ChildSpec(WEB, WEB, self._run_web))
         return GroupSpec(
             "broker",
             Strategy.ONE_FOR_ONE,
@@ -205,7 +216,20 @@ class Broker:
         senses = Senses(lambda page: life.meters.page(page).read(), read_process, lambda: read_machine(data))
         return self._run_cell(life, lambda context: MonitorActor(context, facts, senses), None)
 
+    def _run_web(self, life: Life) -> int:
+        listener = self._http_socket
+        assert listener is not None
+        settings = WebSettings(
+            address=self._http,
+            hosts=self._config.http_hosts,
+            is_remote=self._config.allow_remote,
+            secret=self._secret,
+            data=self._directory.path,
+        )
+        return web_child.run(life, listener, f"ipc://{self._directory.path}", settings)
+
     def _run_door(self, life: Life) -> int:
+        self._close_http()
         sockets = Sockets(self._config.limits)
         where = self._listen or self._config.listen
         try:
@@ -227,6 +251,7 @@ class Broker:
         journal_directory: str | None,
         chunk_bytes_target: int = JournalSettings.chunk_bytes_target,
     ) -> int:
+        self._close_http()
         try:
             settings = JournalSettings(
                 segment_bytes_max=self._config.segment_bytes_max, chunk_bytes_target=chunk_bytes_target
@@ -275,6 +300,28 @@ class Broker:
         """The queue or exchange is deleted, its actor has stopped, and the deletion is durable."""
         shutil.rmtree(self._journal_of(spec), ignore_errors=True)
 
+    # ---- the socket for HTTP ----
+
+    def _open_http(self) -> None:
+        """Nothing has been started yet. Raises AddressInUse, unless it is the default that nobody asked for."""
+        address = self._config.http_address
+        if address is None:
+            return
+        try:
+            self._http_socket = open_http_socket(address)
+        except AddressInUse as error:
+            if self._config.http is not None:
+                raise
+            self._log.warning(f"no web page and no HTTP API: {error}")
+            return
+        self._http = bound(address, self._http_socket)
+
+    def _close_http(self) -> None:
+        """In a child this closes its copy only."""
+        if self._http_socket is not None:
+            self._http_socket.close()
+            self._http_socket = None
+
     # ---- told by the supervisor ----
 
     def _up(self, actor_id: str, generation: int, endpoint: str) -> None:
@@ -295,7 +342,7 @@ class Broker:
         has_door = bool(self._listen) or not self._config.listen
         if self._is_announced and has_door and not self._is_ready:
             self._is_ready = True
-            self._out(" ".join(["ready", *filter(None, [self._listen]), f"ipc://{self._directory.path}"]))
+            self._out(" ".join(["ready", *filter(None, [self._listen, self._http]), f"ipc://{self._directory.path}"]))
 
     def _event(self, event: Event) -> None:
         self._log.event(event)
@@ -317,5 +364,6 @@ class Broker:
             version=posthouse.__version__,
             data=self._directory.path,
             started_at=self._started_at,
+            http=self._http,
         )
         replace_file(self._broker_file, msgspec.json.encode(file))

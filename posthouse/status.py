@@ -38,6 +38,7 @@ def make_status(
             "pid": found.pid,
             "data": found.data,
             "listen": found.listen,
+            "http": found.http,
             "uptime_s": round(time.time() - found.started_at, 1),
         }
     return status

@@ -16,6 +16,7 @@
     │   ├── HoldFull             an exchange holds all it may for queues to come, and the dead letters take nothing
     │   ├── DiskSpaceLow         the broker's disk is nearly full: it delivers, and takes nothing new
     │   ├── NoResponders         nobody serves calls on that route
+    │   ├── AddressInUse         somebody else listens there, or the address is not this machine's
     │   └── DataDirectoryInUse   another broker owns the data directory
     ├── ProtocolViolation        the peer's bytes are at fault; its session ends
     ├── Unavailable              nobody is at fault; time will tell
@@ -158,6 +159,13 @@ class DataDirectoryInUse(Refused):
 
 
 @final
+class AddressInUse(Refused):
+    """The broker cannot listen there: another program does, or the address is not one of this machine."""
+
+    code = "address_in_use"
+
+
+@final
 class ProtocolViolation(PosthouseError):
     """The peer sent bytes that the protocol does not allow."""
 
@@ -297,6 +305,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         HoldFull,
         DiskSpaceLow,
         NoResponders,
+        AddressInUse,
         DataDirectoryInUse,
         Unavailable,
         NotDone,

@@ -27,6 +27,9 @@ DEAD_LETTER: Final = "dead-letter"
 MONITOR: Final = "monitor"
 """The actor that watches the others."""
 
+WEB: Final = "web"
+"""The child that answers HTTP."""
+
 INTEGER_MIN: Final = -(1 << 63)
 INTEGER_MAX: Final = (1 << 63) - 1
 

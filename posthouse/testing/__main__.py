@@ -20,11 +20,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m posthouse.testing")
     parser.add_argument("--data", required=True)
     parser.add_argument("--listen")
+    parser.add_argument("--http")
     parser.add_argument("--config")
     given = parser.parse_args(arguments)
     try:
         failpoints = from_text(os.environ.get(VARIABLE, "[]"))
-        config = Config.load(given.config, data=given.data, listen=given.listen)
+        config = Config.load(given.config, data=given.data, listen=given.listen, http=given.http)
         return serve_with(failpoints, config, out=lambda text: print(text, flush=True))
     except PosthouseError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)

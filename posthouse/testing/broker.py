@@ -42,10 +42,11 @@ LogLine = dict[str, Any]
 
 
 @contextlib.contextmanager
-def running(*, failpoints: Sequence[Failpoint] = (), **settings: object) -> Iterator[BrokerProcess]:
+def running(*, failpoints: Sequence[Failpoint] = (), http: str = "off", **settings: object) -> Iterator[BrokerProcess]:
     """A fresh broker in a temporary directory, ready to take work; nothing is left of it afterwards.
 
-    `settings`: those of a configuration file, `docs/operations.md` lists them. It listens on a free port of loopback.
+    `settings`: those of a configuration file, `docs/operations.md` lists them. It listens on a free port of loopback;
+    with `http="127.0.0.1:0"` it serves HTTP on another one, and `process.http` is the URL.
     """
     with tempfile.TemporaryDirectory(prefix="ph-") as place:
         options: list[str] = []
@@ -53,7 +54,7 @@ def running(*, failpoints: Sequence[Failpoint] = (), **settings: object) -> Iter
             config = Path(place) / "posthouse.toml"
             config.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in settings.items()))
             options = ["--config", str(config)]
-        with BrokerProcess(Path(place), *options, failpoints=failpoints) as process:
+        with BrokerProcess(Path(place), *options, http=http, failpoints=failpoints) as process:
             yield process
         assert (left := traces_of(process.data, process.seen)) == [], f"the broker left {left}"
 
@@ -76,11 +77,13 @@ class BrokerProcess:
         place: Path,
         *options: str,
         listen: str = "tcp://127.0.0.1:0",
+        http: str = "off",
         data: str = "d",
         failpoints: Sequence[Failpoint] = (),
     ) -> None:
         self.data = place / data
         self.tcp = listen
+        self.http = http
         self.seen: set[int] = set()
         """Every process it ever had."""
         self._options = options
@@ -102,20 +105,21 @@ class BrokerProcess:
         line = _first_line(process)
         words = line.split()
         assert words[:1] == ["ready"], f"it said {line!r} instead of being ready:\n{self.log}"
-        # The port of the first start is kept, so that clients find a restarted broker where it was.
+        # The ports of the first start are kept, so that clients find a restarted broker where it was.
         self.tcp = next((word for word in words if word.startswith("tcp://")), self.tcp)
+        self.http = next((word for word in words if word.startswith("http://")), self.http)
         return self
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it without waiting for anything."""
         assert self._process is None, "it runs already"
-        listen = [] if self.tcp == "" else ["--listen", self.tcp]
+        where = [*([] if self.tcp == "" else ["--listen", self.tcp]), "--http", self.http]
         program = ["posthouse.testing"] if self._failpoints else ["posthouse", "serve"]
         with self._log.open("ab") as log:
             self._life_begins_at = self._read_to = log.tell()
             self._lines = []
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *program, "--data", str(self.data), *listen, *self._options],
+                [sys.executable, "-m", *program, "--data", str(self.data), *where, *self._options],
                 env=environment() | ({VARIABLE: self._failpoints} if self._failpoints else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

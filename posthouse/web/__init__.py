@@ -1,0 +1,23 @@
+"""The broker over HTTP: an API for programs, pages for people, health for probes. A child process of its own.
+
+It is a client like any other: it asks the broker through `posthouse.aio`, holds no state that matters, and may crash or
+be killed without harm to messages or alerts. docs/http-api.md describes it from outside.
+
+The process
+child             one life: waits for the first connection, and only then loads what serving takes
+server            uvicorn in that process: our control channel, our beacon, no signals of its own
+connection        the one client of the broker, connected when it is first needed
+
+The application
+app               put together: routes, guard, client
+settings          what it is told when it is made
+request_context   what a request may use: client, settings, whether the process is stopping
+guard             what every request must pass: Host, Origin, CSRF token, size, time; and the headers of every answer
+csrf              tokens that only a page of ours can know
+faults            errors as JSON: code, text, fields; and which status they get
+answers           what goes out: JSON of anything the clients return
+health            for probes: alive, ready, and why not
+pages             for people: the list of routes, templates and static files
+
+templates/ and static/ hold what the pages are made of; nothing comes from another host.
+"""
