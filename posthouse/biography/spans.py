@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, final
+from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -24,7 +25,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 import posthouse
 from posthouse.biography.events import Biography, BiographyEvent
 from posthouse.otel import ATTEMPT, ROUTING_KEY, SYSTEM, context_in, links_to
-from posthouse.transport.errors import NotDone
+from posthouse.transport.errors import InvalidArgument, NotDone
+from posthouse.transport.names import shown
 
 EXPORT_TIMEOUT_S: Final = 10.0
 
@@ -46,12 +48,26 @@ class Stretch(NamedTuple):
 
 
 def send_spans(found: Biography, url: str) -> int:
-    """Send the spans to an OTLP/HTTP endpoint (http://localhost:4318/v1/traces); returns how many."""
+    """Send the spans to an OTLP/HTTP endpoint (http://localhost:4318/v1/traces); returns how many.
+
+    Raises InvalidArgument for what is no address, NotDone when nobody there takes them.
+    """
+    _check_endpoint(url)
     exporter = OTLPSpanExporter(endpoint=url, timeout=EXPORT_TIMEOUT_S)
     try:
         return export_spans(found, exporter)
     finally:
         exporter.shutdown()  # type: ignore[no-untyped-call]  # the package is typed, this method is not
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise InvalidArgument(f"--otlp is {shown(url)}; an endpoint has the form http://localhost:4318/v1/traces")
 
 
 def export_spans(found: Biography, exporter: SpanExporter) -> int:
