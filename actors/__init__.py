@@ -69,6 +69,8 @@ recurrence        at which instants a schedule fires, and what of those that wer
 delay_records     the scheduler's journal records as bytes
 
 readings          pages of numbers and the tree, as people and rules look at them
+event_messages    events as messages: their routing keys and bodies
+topology_news     what changed in the topology, and who consumes, as events
 broker_events     what happened, in order, numbered
 
 What an actor is
@@ -79,6 +81,7 @@ cell              the rounds: facts in, decide, commit, frames out
 loop              the cell's clock and sockets, the one loop of a process
 
 Actors
+event_publisher   publishes the broker's events, as far as there is room
 monitor           watches the others, and tells whoever asks
 registry          the topology, journaled, and the directory of who lives where
 registry_definitions  the whole topology told, or laid down in one step

@@ -63,7 +63,7 @@ from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
 from posthouse.transport.messages_sessions import ListSessions
-from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY, actor_of_queue
+from posthouse.transport.names import DEAD_LETTER, DELAY, EVENTS, MONITOR, REGISTRY, actor_of_queue
 
 
 @final
@@ -177,7 +177,7 @@ class ExchangeActor:
         if self._receipts.is_repeat(arrived, batch):
             return
         try:
-            self._check(batch, move)
+            self._check(arrived.link, batch, move)
             if batch.options is not None and batch.options.deliver_at_ms is not None:
                 self._schedule(arrived, batch, raw)
                 return
@@ -211,7 +211,7 @@ class ExchangeActor:
         self._receipts.owe(pending)
         self._context.forward(self._delay, raw, len(memoryview(raw)), batch.count, pending)
 
-    def _check(self, batch: Batch, move: Republish | None) -> None:
+    def _check(self, link: Link, batch: Batch, move: Republish | None) -> None:
         check_batch(batch, self._context.limits)
         check_readable(batch)
         if batch.exchange != self._name:
@@ -219,7 +219,8 @@ class ExchangeActor:
         spec = self._topology.exchanges.get(self._name)
         if spec is None:
             raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
-        if spec.internal and move is None:
+        is_own = self._name == EVENTS and link.client_name == MONITOR and not link.client_id
+        if spec.internal and move is None and not is_own:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
 
     def _route(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> Pending:

@@ -145,7 +145,15 @@ CONNECTIONS: Final = DOOR_PAGE.gauge("connections", "Clients connected over TCP.
 BYTES_RECEIVED: Final = DOOR_PAGE.counter("bytes_received", "Bytes of frames from clients.")
 BYTES_SENT: Final = DOOR_PAGE.counter("bytes_sent", "Bytes of frames to clients.")
 
-PAGES: Final = {page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, DOOR_PAGE)}
+# ---- the monitor ----
+
+MONITOR_PAGE: Final = Page("monitor", ALL)
+EVENTS_PUBLISHED: Final = MONITOR_PAGE.counter("events_published", "Events published to posthouse.events.")
+EVENTS_DROPPED: Final = MONITOR_PAGE.counter("events_dropped", "Events that were never published: too many waited.")
+
+PAGES: Final = {
+    page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, DOOR_PAGE, MONITOR_PAGE)
+}
 
 
 def measures_of(kind: str) -> Iterator[Measure]:

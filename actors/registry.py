@@ -68,10 +68,16 @@ class RegistryActor:
     """The one registry. `boot` changes with every start of the broker; transient things do not survive that."""
 
     def __init__(
-        self, context: Context, *, boot: str, remove_journal: Callable[[QueueSpec | ExchangeSpec], None]
+        self,
+        context: Context,
+        *,
+        boot: str,
+        remove_journal: Callable[[QueueSpec | ExchangeSpec], None],
+        own_exchanges: tuple[ExchangeSpec, ...] = (),
     ) -> None:
         self._context = context
         self._boot = boot
+        self._own_exchanges = own_exchanges
         self.topology = Topology()
         self.directory = Directory()
         self._announcements = Announcements(context, self.directory)
@@ -100,6 +106,9 @@ class RegistryActor:
         if last_boot != self._boot:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()
+        for own in self._own_exchanges:
+            if own.name not in self.topology.exchanges:
+                self._declare_own(own)
         for actor in STANDING_ACTORS:
             self._announcements.watch(actor)
         for exchange in self.topology.exchanges.values():
@@ -113,6 +122,13 @@ class RegistryActor:
         topology = self.topology
         meter.set(measures.EXCHANGES, len(topology.exchanges))
         meter.set(measures.QUEUES, len(topology.queues))
+
+    def _declare_own(self, spec: ExchangeSpec) -> None:
+        """An exchange that every broker has: this one is new, or of a version that had none."""
+        made = msgspec.structs.replace(spec, serial=self._serial + 1)
+        change = TopologyChange(version=self.topology.version + 1, put_exchanges=(made,))
+        self._context.append(KIND_CHANGE, messages.encode(change))
+        self._apply(change)
 
     def queue_link(self, name: str) -> Link:
         return self._queue_links[name]

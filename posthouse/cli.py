@@ -26,6 +26,7 @@ from posthouse import (
     cli_dead_letters,
     cli_definitions,
     cli_delayed,
+    cli_events,
     cli_explain,
     cli_health,
     cli_held,
@@ -34,6 +35,7 @@ from posthouse import (
     cli_publish,
     cli_recurring,
     cli_redrive,
+    cli_top,
     cli_topology,
     cli_why,
 )
@@ -179,6 +181,8 @@ app.command("exchanges", rich_help_panel=_LOOK)(cli_listing.exchanges)
 app.command("bindings", rich_help_panel=_LOOK)(cli_listing.bindings)
 app.command("consumers", rich_help_panel=_LOOK)(cli_clients.consumers)
 app.command("connections", rich_help_panel=_LOOK)(cli_clients.connections)
+app.command("top", rich_help_panel=_LOOK)(cli_top.top)
+app.command("events", rich_help_panel=_LOOK)(cli_events.events)
 app.command("explain", rich_help_panel=_LOOK)(cli_explain.explain)
 app.command("why", rich_help_panel=_LOOK)(cli_why.why)
 

@@ -26,7 +26,7 @@ from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
 from posthouse.actors.dead_letter import DeadLetterActor
 from posthouse.actors.dead_letter_store import StoreLimits
-from posthouse.actors.declaration import may_hold
+from posthouse.actors.declaration import EVENTS_EXCHANGE, may_hold
 from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
@@ -194,7 +194,9 @@ class Broker:
 
     def _run_registry(self, life: Life) -> int:
         def make(context: Context) -> Actor:
-            return RegistryActor(context, boot=self._boot, remove_journal=self._remove_journal)
+            return RegistryActor(
+                context, boot=self._boot, remove_journal=self._remove_journal, own_exchanges=(EVENTS_EXCHANGE,)
+            )
 
         return self._run_cell(life, make, self._directory.journal_directory(REGISTRY))
 
