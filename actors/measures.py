@@ -130,7 +130,18 @@ CONNECTIONS: Final = DOOR_PAGE.gauge("connections", "Clients connected over TCP.
 BYTES_RECEIVED: Final = DOOR_PAGE.counter("bytes_received", "Bytes of frames from clients.")
 BYTES_SENT: Final = DOOR_PAGE.counter("bytes_sent", "Bytes of frames to clients.")
 
-PAGES: Final = {page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, DOOR_PAGE)}
+# ---- the monitor ----
+
+MONITOR_PAGE: Final = Page("monitor", ALL)
+ALERTS_FIRING: Final = MONITOR_PAGE.gauge("alerts_firing", "Alerts that fire.")
+ALERTS_PENDING: Final = MONITOR_PAGE.gauge("alerts_pending", "Alerts that will fire if what is wrong goes on.")
+NOTICES_WAITING: Final = MONITOR_PAGE.gauge("alert_notices_waiting", "Notices that are not delivered yet.")
+NOTICES_DELIVERED: Final = MONITOR_PAGE.counter("alert_notices_delivered", "Notices that a target took.")
+NOTICES_FAILED: Final = MONITOR_PAGE.counter("alert_notices_failed", "Attempts to deliver a notice that failed.")
+
+PAGES: Final = {
+    page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, DOOR_PAGE, MONITOR_PAGE)
+}
 
 
 def measures_of(kind: str) -> Iterator[Measure]:

@@ -1,8 +1,8 @@
 """The monitor: watches the others, and tells whoever asks.
 
-A thin shell around `readings` and `broker_events`. It keeps no journal: what it knows is on the pages that actors write
-and in what the supervisor tells, and after a restart it learns that again. It must never be needed by those it watches:
-nobody waits for it, and it asks nobody but the supervisor.
+A thin shell around `readings` and `broker_events`; `alerting` is its part that tells people. It keeps no journal: what
+it knows is on the pages that actors write and in what the supervisor tells, and after a restart it learns that again.
+It must never be needed by those it watches: nobody waits for it, and it asks nobody but the supervisor.
 
 Fails with: nothing of its own; a figure that cannot be had is 0.
 """
@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.alerting import OWN_ALARMS, Alerting, AlertSettings, NoDesk
 from posthouse.actors.broker_events import BrokerEvents
 from posthouse.actors.readings import Readings, ReadPage, ReadProcess
 from posthouse.supervisor import control_messages as control
@@ -23,6 +24,7 @@ from posthouse.supervisor.meter import Meter
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import Message
+from posthouse.transport.messages_alerts import EndSilence, ListAlerts, SendTestAlert, SilenceAlerts
 from posthouse.transport.messages_monitor import Machine, Overview, ReadEvents, ReadOverview
 
 SAMPLE_MS: Final = 1_000
@@ -63,10 +65,11 @@ class _Waiting(NamedTuple):
 class MonitorActor:
     """The one monitor of a broker."""
 
-    def __init__(self, context: Context, facts: BrokerFacts, senses: Senses) -> None:
+    def __init__(self, context: Context, facts: BrokerFacts, senses: Senses, alerting: Alerting | None = None) -> None:
         self._context = context
         self._facts = facts
         self._senses = senses
+        self._alerting = alerting or Alerting(context, AlertSettings({}), NoDesk())
         self._readings = Readings(senses.page, senses.process)
         self._events: BrokerEvents | None = None
         self._waiting: list[_Waiting] = []
@@ -77,6 +80,7 @@ class MonitorActor:
 
     def start(self) -> None:
         self._events = BrokerEvents(self._context.wall_ms)
+        self._alerting.start(self._events)
         self._context.tell_supervisor(control.Follow())
         self._sample()
 
@@ -87,6 +91,8 @@ class MonitorActor:
                 self._context.reply(link, request, self._overview(kinds, with_history))
             case ReadEvents():
                 self._read_events(link, message)
+            case ListAlerts() | SilenceAlerts() | EndSilence() | SendTestAlert():
+                self._alerting.receive(link, message)
             case _:
                 raise ProtocolViolation(f"a monitor does not understand {type(message).__name__}")
 
@@ -95,6 +101,7 @@ class MonitorActor:
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
         self._waiting = [waiting for waiting in self._waiting if waiting.link is not link]
+        self._alerting.link_ended(link)
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
         """Answers need no acknowledgement."""
@@ -108,19 +115,25 @@ class MonitorActor:
         match message:
             case control.Happened():
                 self._events.happened(message)
+                self._alerting.happened(message)
+            case control.Alarmed(_, id, alarm) if id == self._context.actor_id and alarm.event in OWN_ALARMS:
+                pass
             case control.Alarmed():
                 self._events.alarmed(message)
+                self._alerting.alarmed(message)
             case control.Tree(request, nodes) if request == self._asked:
                 self._readings.take(nodes, self._context.wall_ms)
                 self._machine = Machine(**self._senses.machine()._asdict())
+                self._alerting.sampled(self._readings.actors, self._machine)
             case _:
                 pass
 
     def finish_round(self) -> None:
+        self._alerting.finish_round()
         self._answer_waiting()
 
     def measure(self, meter: Meter) -> None:
-        """The monitor shows what all actors show."""
+        self._alerting.measure(meter)
 
     # ---- inside ----
 

@@ -31,6 +31,7 @@ from posthouse.aio_held import HeldMessages
 from posthouse.aio_message import Message
 from posthouse.aio_publisher import Publisher, Streams
 from posthouse.aio_wire import Wire
+from posthouse.alerts import AioAlerts
 from posthouse.arguments import check_seconds
 from posthouse.config import default_data_directory
 from posthouse.delay_times import due_of_options
@@ -113,6 +114,7 @@ class Broker:
         self.dead_letters = DeadLetters(self._ask, self._pause)
         self.held = HeldMessages(self._ask)
         self.monitor = AioMonitoring(self._ask)
+        self.alerts = AioAlerts(self._ask)
 
     # ---- topology ----
 

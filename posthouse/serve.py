@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import secrets
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +23,7 @@ import msgspec
 import posthouse
 from posthouse import broker_file
 from posthouse.actors.actor import Actor, Context
+from posthouse.actors.alerting import Alerting, AlertSettings
 from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
 from posthouse.actors.dead_letter import DeadLetterActor
@@ -34,6 +37,10 @@ from posthouse.actors.loop import Loop, wall_ms
 from posthouse.actors.monitor import BrokerFacts, MonitorActor, Senses
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
+from posthouse.alerting import apprise_target
+from posthouse.alerting.desk import Desk
+from posthouse.alerting.letter import Sender
+from posthouse.alerting.settings import read_alerts
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
 from posthouse.log import Log
@@ -43,6 +50,7 @@ from posthouse.supervisor.child_spec import ChildSpec, GroupSpec, Life, RestartI
 from posthouse.supervisor.data_directory import DataDirectory, socket_path
 from posthouse.supervisor.disk import Disk, RealDisk
 from posthouse.supervisor.effects import Event, EventKind
+from posthouse.supervisor.figures import MachineFigures
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.machine import read_machine, read_process
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
@@ -76,12 +84,14 @@ class Seams(NamedTuple):
     disk: Callable[[Life], Disk] = lambda life: RealDisk()
     cell: Callable[[Life, Cell, Journal | None], None] = lambda life, cell, journal: None
     event: Callable[[Event], None] = lambda event: None
+    machine: Callable[[str], MachineFigures] = read_machine
 
 
 def serve(config: Config, *, out: Callable[[str], None] = print, seams: Seams | None = None) -> int:
     """Run a broker until it is told to stop; returns the exit code. Raises Refused, DiskFault before it starts."""
     if PLANTED in os.environ:
         raise PreconditionFailed(f"{PLANTED} is set: a broker with a bug on purpose is for its own tests; unset it")
+    apprise_target.check(read_alerts(config.alerts, config.disk_free_bytes_min).targets.values())
     with DataDirectory.open(config.data) as directory:
         broker = Broker(config, directory, out, seams or Seams())
         return broker.run()
@@ -98,6 +108,7 @@ class Broker:
         self._out = out
         self._boot = secrets.token_hex(8)
         self._log = Log.make(config.log)
+        self._alerts = read_alerts(config.alerts, config.disk_free_bytes_min)
         self._started_at = time.time()
         self._registry = ("", 0)
         self._listen = ""
@@ -201,8 +212,21 @@ class Broker:
     def _run_monitor(self, life: Life) -> int:
         data = self._directory.path
         facts = BrokerFacts(posthouse.__version__, data, life.supervisor_pid, self._started_at)
-        senses = Senses(lambda page: life.meters.page(page).read(), read_process, lambda: read_machine(data))
-        return self._run_cell(life, lambda context: MonitorActor(context, facts, senses), None)
+        senses = Senses(lambda page: life.meters.page(page).read(), read_process, lambda: self._seams.machine(data))
+        desk = Desk(data, self._alerts.targets.values(), Sender(socket.gethostname(), data, posthouse.__version__))
+        settings = AlertSettings(
+            rules=self._alerts.rules,
+            targets=tuple(target.facts for target in self._alerts.targets.values()),
+            is_enabled=self._alerts.is_enabled,
+            repeat_s=self._alerts.repeat_s,
+            boot=f"{life.supervisor_pid} {self._started_at}",
+            descriptors_max=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        )
+
+        def make(context: Context) -> Actor:
+            return MonitorActor(context, facts, senses, Alerting(context, settings, desk))
+
+        return self._run_cell(life, make, None)
 
     def _run_door(self, life: Life) -> int:
         sockets = Sockets(self._config.limits)
