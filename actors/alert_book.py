@@ -1,7 +1,7 @@
 """The book of alerts: what is pending, what fires, what was resolved, and who has been told.
 
-Pure. Findings in, changes out. An alert fires when its finding was bad for `for_s`, and is resolved when it was over for
-`clear_for_s`; in between, and while nothing is known, it stays what it is. Durations are counted by the monotonic
+Pure. Findings in, changes out. An alert fires when its finding was bad for `for_s`, and is resolved when it was over
+for `clear_for_s`; in between, and while nothing is known, it stays what it is. Durations are counted by the monotonic
 clock, what people read is by the wall clock.
 """
 

@@ -7,7 +7,7 @@ bound: beyond it, and beyond a day, the oldest notice gives way and is counted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, final
 
@@ -98,11 +98,12 @@ class AlertOutbox:
         """What is not delivered yet, by target."""
         return {name: list(line.waiting) for name, line in self._lines.items() if line.waiting}
 
-    def restore(self, waiting: Mapping[str, list[Notice]]) -> None:
-        """What an earlier life did not deliver."""
+    def restore(self, waiting: Mapping[str, list[Notice]], delivered: Mapping[str, Collection[int]]) -> None:
+        """What an earlier life did not deliver; it may have died before it wrote down what it did."""
         for name, notices in waiting.items():
             if name in self._lines:
-                self._lines[name].waiting.extend(notices[-WAITING_MAX:])
+                taken = set(delivered.get(name, ()))
+                self._lines[name].waiting.extend([one for one in notices if one.number not in taken][-WAITING_MAX:])
 
     def add(self, target: str, notice: Notice) -> None:
         """One more for that target."""

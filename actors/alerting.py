@@ -13,15 +13,16 @@ Fails with: nothing of its own; what cannot be read or written is said (`trouble
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple, Protocol, final
+from typing import Final, final
 
 from posthouse.actors import alert_memory, measures
 from posthouse.actors.actor import Context
 from posthouse.actors.alert_book import AlertBook, Change, Letter, Now
+from posthouse.actors.alert_desk import AlertDesk, AlertSettings
 from posthouse.actors.alert_finding import Findings
 from posthouse.actors.alert_memory import Memory
 from posthouse.actors.alert_news import AlertNews
-from posthouse.actors.alert_outbox import AlertOutbox, Dispatch, Notice, Outcome, TargetFacts
+from posthouse.actors.alert_outbox import AlertOutbox, Notice
 from posthouse.actors.alert_pace import AlertPace
 from posthouse.actors.alert_rules import Rule
 from posthouse.actors.alert_watch import AlertWatch, Sample
@@ -52,63 +53,6 @@ OWN_ALARMS: Final = ("alert_firing", "alert_resolved", "alerts_trouble")
 
 _ORDERLY: Final = ("", f"exit code {NORMAL}", f"exit code {SHUTDOWN}")
 _SEVERITIES: Final = {"info": "info", "warning": "warning", "critical": "error"}
-
-
-class AlertDesk(Protocol):
-    """What alerting may have done elsewhere. No call waits."""
-
-    def load(self) -> bytes | None:
-        """What was saved last; None where nothing was. Raises InvalidArgument for what cannot be read."""
-
-    def set_aside(self) -> None:
-        """Keep what could not be understood under another name."""
-
-    def save(self, data: bytes) -> None:
-        """Begin to write this durably."""
-
-    def take_saved(self) -> str | None:
-        """How the write that was begun ended: "" well, else why not; None while it goes on."""
-
-    def send(self, dispatch: Dispatch) -> None:
-        """Begin to deliver."""
-
-    def take_outcomes(self) -> list[Outcome]:
-        """Which deliveries ended since the last look, and how."""
-
-
-@final
-class NoDesk:
-    """Keeps nothing and delivers nothing: for a monitor that only watches."""
-
-    def load(self) -> bytes | None:
-        return None
-
-    def set_aside(self) -> None:
-        """There is nothing."""
-
-    def save(self, data: bytes) -> None:
-        """Nowhere."""
-
-    def take_saved(self) -> str | None:
-        return ""
-
-    def send(self, dispatch: Dispatch) -> None:
-        raise AssertionError("there are no targets")
-
-    def take_outcomes(self) -> list[Outcome]:
-        return []
-
-
-@final
-class AlertSettings(NamedTuple):
-    """What alerting is told. `descriptors_max`: how many one process may have open."""
-
-    rules: Mapping[str, Rule]
-    targets: tuple[TargetFacts, ...] = ()
-    is_enabled: bool = True
-    repeat_s: float = 14_400.0
-    boot: str = ""
-    descriptors_max: int = 0
 
 
 @final
@@ -152,7 +96,7 @@ class Alerting:
         self._last_notice = max(memory.last_notice, self._context.wall_ms)
         self._book.silences.restore(memory.silences, memory.last_silence)
         self._book.restore(memory.firing, memory.resolved, memory.untold, self._now)
-        self._outbox.restore(memory.waiting)
+        self._outbox.restore(memory.waiting, self._desk.delivered())
         if memory.boot == self._settings.boot:
             self._restarts = dict(memory.restarts)
         self._has_news = True

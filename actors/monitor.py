@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple, final
 import msgspec
 
 from posthouse.actors.actor import Context
-from posthouse.actors.alerting import OWN_ALARMS, Alerting, AlertSettings, NoDesk
+from posthouse.actors.alert_desk import AlertSettings, NoDesk
+from posthouse.actors.alerting import OWN_ALARMS, Alerting
 from posthouse.actors.broker_events import BrokerEvents
 from posthouse.actors.readings import Readings, ReadPage, ReadProcess
 from posthouse.supervisor import control_messages as control

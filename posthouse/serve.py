@@ -23,7 +23,8 @@ import msgspec
 import posthouse
 from posthouse import broker_file
 from posthouse.actors.actor import Actor, Context
-from posthouse.actors.alerting import Alerting, AlertSettings
+from posthouse.actors.alert_desk import AlertSettings
+from posthouse.actors.alerting import Alerting
 from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
 from posthouse.actors.dead_letter import DeadLetterActor
@@ -213,7 +214,8 @@ class Broker:
         data = self._directory.path
         facts = BrokerFacts(posthouse.__version__, data, life.supervisor_pid, self._started_at)
         senses = Senses(lambda page: life.meters.page(page).read(), read_process, lambda: self._seams.machine(data))
-        desk = Desk(data, self._alerts.targets.values(), Sender(socket.gethostname(), data, posthouse.__version__))
+        sender = Sender(socket.gethostname(), data, posthouse.__version__)
+        desk = Desk(data, replace_file, self._alerts.targets.values(), sender)
         settings = AlertSettings(
             rules=self._alerts.rules,
             targets=tuple(target.facts for target in self._alerts.targets.values()),

@@ -1,7 +1,8 @@
 """The desk of alerts: threads that deliver and write, so that the monitor never waits for either.
 
 One thread writes the file that survives the monitor, and one for each target delivers, one notice after the other. They
-begin when there is something to do, and end with the process.
+begin when there is something to do, and end with the process. What was delivered is written down by whoever delivered
+it, at once, so that the next life of the monitor does not tell it again.
 
 Fails with: nothing; how a thing ended comes back as an outcome.
 """
@@ -15,26 +16,36 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final, final
 
+import msgspec
+
 from posthouse.actors.alert_outbox import Dispatch, Notice, Outcome
 from posthouse.alerting import apprise_target, command, letter, webhook
 from posthouse.alerting.letter import Sender
 from posthouse.alerting.targets import Target
-from posthouse.supervisor.atomic_file import replace_file
 from posthouse.transport.errors import DiskFault, InvalidArgument
 
 FILE: Final = "alerts.json"
+LEDGER: Final = "alerts.delivered.json"
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+REMEMBERED_MAX: Final = 200
+"""Numbers of delivered notices that are remembered for each target."""
 
 
 @final
 class Desk:
-    """The desk of one monitor; `actors.alerting.AlertDesk` says what its calls mean."""
+    """The desk of one monitor; `actors.alert_desk.AlertDesk` says what its calls mean."""
 
-    def __init__(self, directory: str, targets: Iterable[Target], sender: Sender) -> None:
+    def __init__(
+        self, directory: str, replace_file: Callable[[str, bytes], None], targets: Iterable[Target], sender: Sender
+    ) -> None:
+        self._replace_file = replace_file
+        self._directory = directory
         self._path = os.path.join(directory, FILE)
+        self._ledger = threading.Lock()
         self._targets = {target.name: target for target in targets}
         self._sender = sender
         self._workers: dict[str, tuple[threading.Thread, queue.SimpleQueue[Callable[[], None]]]] = {}
+        self._delivered: dict[str, list[int]] = {}
         self._saved: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
 
@@ -67,10 +78,20 @@ class Desk:
 
     def _write(self, data: bytes) -> str:
         try:
-            replace_file(self._path, data)
+            self._replace_file(self._path, data)
         except DiskFault as error:
             return str(error)
         return ""
+
+    def delivered(self) -> dict[str, list[int]]:
+        path = os.path.join(self._directory, LEDGER)
+        try:
+            with open(path, "rb") as file:
+                self._delivered = msgspec.json.decode(file.read(FILE_BYTES_MAX), type=dict[str, list[int]])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            # Without it the worst is a notice told twice.
+            self._delivered = {}
+        return self._delivered
 
     # ---- deliveries ----
 
@@ -89,8 +110,19 @@ class Desk:
         error = "was given up by a bug of posthouse"
         try:
             error = target.without_secrets(deliver(target, notice, self._sender))
+            if not error and notice.kind != "test":
+                self._remember(target.name, notice.number)
         finally:
             self._outcomes.put(Outcome(target.name, notice.number, error))
+
+    def _remember(self, target: str, number: int) -> None:
+        """Against a death of the process it needs no sync; a power cut may have a notice told twice."""
+        path = os.path.join(self._directory, LEDGER)
+        with self._ledger, contextlib.suppress(OSError):
+            self._delivered[target] = [*self._delivered.get(target, []), number][-REMEMBERED_MAX:]
+            with open(f"{path}.tmp", "wb") as file:
+                file.write(msgspec.json.encode(self._delivered))
+            os.replace(f"{path}.tmp", path)
 
     # ---- threads ----
 
