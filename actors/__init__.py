@@ -72,6 +72,19 @@ readings          pages of numbers and the tree, as people and rules look at the
 event_messages    events as messages: their routing keys and bodies
 topology_news     what changed in the topology, and who consumes, as events
 broker_events     what happened, in order, numbered
+alert_rules       the kinds of alert rules, what each can be told, checked
+alert_defaults    the rules that are there without anybody's doing
+alert_words       how figures and rules read
+alert_finding     what one rule says of one subject at one moment
+alert_series      figures over a window: rises, standstills, quantiles, forecasts
+alert_watch       what the rules find in a sample of figures
+alert_news        what the rules find in events, states and alarms
+alert_book        what is pending, fires, was resolved, and who has been told
+alert_silences    which alerts are kept quiet
+alert_pace        when the next notice may leave
+alert_outbox      notices on their way to their targets
+alert_memory      what survives the monitor, as a file
+alert_desk        what alerting is told, and behind which desk it has things done
 
 What an actor is
 measure           one number or distribution that an actor shows, with its name and its meaning
@@ -83,6 +96,8 @@ loop              the cell's clock and sockets, the one loop of a process
 Actors
 event_publisher   publishes the broker's events, as far as there is room
 monitor           watches the others, and tells whoever asks
+alerting          the monitor's part that notices what is wrong and has it told
+alerting_tests    test notices that somebody waits for
 registry          the topology, journaled, and the directory of who lives where
 registry_definitions  the whole topology told, or laid down in one step
 registry_deleting deletes queues, and exchanges that hold messages

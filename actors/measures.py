@@ -150,6 +150,11 @@ BYTES_SENT: Final = DOOR_PAGE.counter("bytes_sent", "Bytes of frames to clients.
 MONITOR_PAGE: Final = Page("monitor", ALL)
 EVENTS_PUBLISHED: Final = MONITOR_PAGE.counter("events_published", "Events published to posthouse.events.")
 EVENTS_DROPPED: Final = MONITOR_PAGE.counter("events_dropped", "Events that were never published: too many waited.")
+ALERTS_FIRING: Final = MONITOR_PAGE.gauge("alerts_firing", "Alerts that fire.")
+ALERTS_PENDING: Final = MONITOR_PAGE.gauge("alerts_pending", "Alerts that will fire if what is wrong goes on.")
+NOTICES_WAITING: Final = MONITOR_PAGE.gauge("alert_notices_waiting", "Notices that are not delivered yet.")
+NOTICES_DELIVERED: Final = MONITOR_PAGE.counter("alert_notices_delivered", "Notices that a target took.")
+NOTICES_FAILED: Final = MONITOR_PAGE.counter("alert_notices_failed", "Attempts to deliver a notice that failed.")
 
 PAGES: Final = {
     page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, DOOR_PAGE, MONITOR_PAGE)

@@ -1,8 +1,8 @@
 """The monitor: watches the others, and tells whoever asks.
 
-A thin shell around `readings` and `broker_events`. It keeps no journal: what it knows is on the pages that actors write
-and in what the supervisor tells, and after a restart it learns that again. It must never be needed by those it watches:
-nobody waits for it, and it asks nobody but the supervisor.
+A thin shell around `readings` and `broker_events`; `alerting` is its part that tells people. It keeps no journal: what
+it knows is on the pages that actors write and in what the supervisor tells, and after a restart it learns that again.
+It must never be needed by those it watches: nobody waits for it, and it asks nobody but the supervisor.
 
 Fails with: nothing of its own; a figure that cannot be had is 0.
 """
@@ -16,6 +16,8 @@ import msgspec
 
 from posthouse.actors import measures
 from posthouse.actors.actor import Context
+from posthouse.actors.alert_desk import AlertSettings, NoDesk
+from posthouse.actors.alerting import OWN_ALARMS, Alerting
 from posthouse.actors.broker_events import BrokerEvents
 from posthouse.actors.event_publisher import EventPublisher
 from posthouse.actors.readings import Readings, ReadPage, ReadProcess
@@ -26,6 +28,7 @@ from posthouse.supervisor.meter import Meter
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import Message, Receipt, TopologyChange, WatchTopology
+from posthouse.transport.messages_alerts import EndSilence, ListAlerts, SendTestAlert, SilenceAlerts
 from posthouse.transport.messages_monitor import Machine, Overview, ReadEvents, ReadOverview
 from posthouse.transport.messages_sessions import ListSessions
 from posthouse.transport.names import REGISTRY
@@ -68,10 +71,11 @@ class _Waiting(NamedTuple):
 class MonitorActor:
     """The one monitor of a broker."""
 
-    def __init__(self, context: Context, facts: BrokerFacts, senses: Senses) -> None:
+    def __init__(self, context: Context, facts: BrokerFacts, senses: Senses, alerting: Alerting | None = None) -> None:
         self._context = context
         self._facts = facts
         self._senses = senses
+        self._alerting = alerting or Alerting(context, AlertSettings({}), NoDesk())
         self._readings = Readings(senses.page, senses.process)
         self._events: BrokerEvents | None = None
         self._publisher = EventPublisher(context)
@@ -86,6 +90,7 @@ class MonitorActor:
 
     def start(self) -> None:
         self._events = BrokerEvents(self._context.wall_ms)
+        self._alerting.start(self._events)
         self._context.tell_supervisor(control.Follow())
         self._sample()
 
@@ -102,6 +107,8 @@ class MonitorActor:
                 pass  # Its settlement says that an event arrived; one that was refused is not published again.
             case ReadEvents():
                 self._read_events(link, message)
+            case ListAlerts() | SilenceAlerts() | EndSilence() | SendTestAlert():
+                self._alerting.receive(link, message)
             case _:
                 raise ProtocolViolation(f"a monitor does not understand {type(message).__name__}")
 
@@ -113,6 +120,7 @@ class MonitorActor:
         if self._publisher.owns(link):
             self._publisher.abandoned(abandoned)
         self._waiting = [waiting for waiting in self._waiting if waiting.link is not link]
+        self._alerting.link_ended(link)
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
         """Answers need no acknowledgement."""
@@ -128,23 +136,30 @@ class MonitorActor:
         match message:
             case control.Happened():
                 self._events.happened(message)
+                self._alerting.happened(message)
+            case control.Alarmed(_, id, alarm) if id == self._context.actor_id and alarm.event in OWN_ALARMS:
+                pass
             case control.Alarmed():
                 self._events.alarmed(message)
+                self._alerting.alarmed(message)
             case control.Tree(request, nodes) if request == self._asked:
                 self._readings.take(nodes, self._context.wall_ms)
                 self._tell(self._consumer_news.read(self._readings.actors.values()))
                 self._machine = Machine(**self._senses.machine()._asdict())
+                self._alerting.sampled(self._readings.actors, self._machine)
             case _:
                 pass
 
     def finish_round(self) -> None:
         assert self._events is not None
+        self._alerting.finish_round()
         self._answer_waiting()
         self._publisher.publish(self._events)
 
     def measure(self, meter: Meter) -> None:
         meter.set(measures.EVENTS_PUBLISHED, self._publisher.published)
         meter.set(measures.EVENTS_DROPPED, self._publisher.dropped)
+        self._alerting.measure(meter)
 
     # ---- inside ----
 

@@ -18,6 +18,7 @@ import typer
 
 import posthouse
 from posthouse import (
+    cli_alerts,
     cli_broker,
     cli_call,
     cli_chaos,
@@ -128,6 +129,13 @@ definitions = typer.Typer(no_args_is_help=True)
 definitions.command("export")(cli_definitions.export)
 definitions.command("import")(cli_definitions.load)
 
+alerts = typer.Typer(no_args_is_help=True)
+alerts.command("list")(cli_alerts.list_alerts)
+alerts.command("rules")(cli_alerts.rules)
+alerts.command("silence")(cli_alerts.silence)
+alerts.command("unsilence")(cli_alerts.unsilence)
+alerts.command("test")(cli_alerts.send_test)
+
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
 app.command("chaos", rich_help_panel=_BROKER)(cli_chaos.chaos)
@@ -176,6 +184,12 @@ app.add_typer(
 
 app.command("status", rich_help_panel=_LOOK)(cli_health.status)
 app.command("tree", rich_help_panel=_LOOK)(cli_health.tree)
+app.add_typer(
+    alerts,
+    name="alerts",
+    rich_help_panel=_LOOK,
+    help="What is wrong and who is told: list, rules, silence, unsilence, test.",
+)
 app.command("queues", rich_help_panel=_LOOK)(cli_listing.queues)
 app.command("exchanges", rich_help_panel=_LOOK)(cli_listing.exchanges)
 app.command("bindings", rich_help_panel=_LOOK)(cli_listing.bindings)

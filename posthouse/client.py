@@ -15,6 +15,7 @@ from typing import Any, Self, final
 
 from posthouse import requests
 from posthouse.address import parse_address
+from posthouse.alerts import Alerts
 from posthouse.arguments import check_seconds
 from posthouse.call_server import CallServer
 from posthouse.caller import Caller
@@ -71,6 +72,7 @@ class Broker:
         self.held = HeldMessages(self._ask)
         self.monitor = Monitoring(self._ask)
         self.definitions = Definitions(self._ask)
+        self.alerts = Alerts(self._ask)
 
     # ---- topology ----
 

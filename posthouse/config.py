@@ -68,6 +68,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     segment_bytes_max: int = 64 * 1024 * 1024
     delayed_per_s_max: int = 50_000
     """Delayed messages leave no faster than this, above all those that became due while the broker was down."""
+    alerts: dict[str, Any] = {}
+    """Rules of alerts and whom they are told; docs/alerts.md. Read by `alerting.settings`, when a broker starts."""
     log: str = "auto"
     """`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."""
 

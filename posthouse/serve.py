@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import secrets
 import shutil
 import socket
@@ -22,6 +23,8 @@ import msgspec
 import posthouse
 from posthouse import broker_file
 from posthouse.actors.actor import Actor, Context
+from posthouse.actors.alert_desk import AlertSettings
+from posthouse.actors.alerting import Alerting
 from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
 from posthouse.actors.dead_letter import DeadLetterActor
@@ -36,6 +39,10 @@ from posthouse.actors.monitor import BrokerFacts, MonitorActor, Senses
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
 from posthouse.actors.registry_records import journal_id
+from posthouse.alerting import apprise_target
+from posthouse.alerting.desk import Desk
+from posthouse.alerting.letter import Sender
+from posthouse.alerting.settings import read_alerts
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
 from posthouse.http_socket import bound, open_http_socket
@@ -46,6 +53,7 @@ from posthouse.supervisor.child_spec import ChildSpec, GroupSpec, Life, RestartI
 from posthouse.supervisor.data_directory import DataDirectory, socket_path
 from posthouse.supervisor.disk import Disk, RealDisk
 from posthouse.supervisor.effects import Event, EventKind
+from posthouse.supervisor.figures import MachineFigures
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.machine import read_machine, read_process
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
@@ -81,12 +89,14 @@ class Seams(NamedTuple):
     disk: Callable[[Life], Disk] = lambda life: RealDisk()
     cell: Callable[[Life, Cell, Journal | None], None] = lambda life, cell, journal: None
     event: Callable[[Event], None] = lambda event: None
+    machine: Callable[[str], MachineFigures] = read_machine
 
 
 def serve(config: Config, *, out: Callable[[str], None] = print, seams: Seams | None = None) -> int:
     """Run a broker until it is told to stop; returns the exit code. Raises Refused, DiskFault before it starts."""
     if PLANTED in os.environ:
         raise PreconditionFailed(f"{PLANTED} is set: a broker with a bug on purpose is for its own tests; unset it")
+    apprise_target.check(read_alerts(config.alerts, config.disk_free_bytes_min).targets.values())
     with DataDirectory.open(config.data) as directory:
         broker = Broker(config, directory, out, seams or Seams())
         return broker.run()
@@ -103,6 +113,7 @@ class Broker:
         self._out = out
         self._boot = secrets.token_hex(8)
         self._log = Log.make(config.log)
+        self._alerts = read_alerts(config.alerts, config.disk_free_bytes_min)
         self._started_at = time.time()
         self._registry = ("", 0)
         self._listen = ""
@@ -215,8 +226,22 @@ class Broker:
     def _run_monitor(self, life: Life) -> int:
         data = self._directory.path
         facts = BrokerFacts(posthouse.__version__, data, life.supervisor_pid, self._started_at)
-        senses = Senses(lambda page: life.meters.page(page).read(), read_process, lambda: read_machine(data))
-        return self._run_cell(life, lambda context: MonitorActor(context, facts, senses), None)
+        senses = Senses(lambda page: life.meters.page(page).read(), read_process, lambda: self._seams.machine(data))
+        sender = Sender(socket.gethostname(), data, posthouse.__version__)
+        desk = Desk(data, replace_file, self._alerts.targets.values(), sender)
+        settings = AlertSettings(
+            rules=self._alerts.rules,
+            targets=tuple(target.facts for target in self._alerts.targets.values()),
+            is_enabled=self._alerts.is_enabled,
+            repeat_s=self._alerts.repeat_s,
+            boot=f"{life.supervisor_pid} {self._started_at}",
+            descriptors_max=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        )
+
+        def make(context: Context) -> Actor:
+            return MonitorActor(context, facts, senses, Alerting(context, settings, desk))
+
+        return self._run_cell(life, make, None)
 
     def _run_web(self, life: Life) -> int:
         listener = self._http_socket

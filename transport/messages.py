@@ -17,6 +17,7 @@ from posthouse.transport.descriptions import (
     ExchangeSpec as ExchangeSpec, Options as Options, Outcome as Outcome, QueueInfo as QueueInfo,
     QueueSpec as QueueSpec,
 )  # fmt: skip
+from posthouse.transport.messages_alerts import AlertMessage
 from posthouse.transport.messages_calls import CallMessage
 from posthouse.transport.messages_dead import DeadLetterMessage
 from posthouse.transport.messages_definitions import DefinitionMessage
@@ -238,7 +239,7 @@ Message = (
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | UseMessage
     | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage | MonitorMessage
-    | DefinitionMessage | SessionMessage
+    | DefinitionMessage | SessionMessage | AlertMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

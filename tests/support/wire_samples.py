@@ -105,7 +105,7 @@ from posthouse.transport.messages_recurring import (
     StopRecurring,
 )
 from posthouse.transport.messages_use import QueueUsed
-from tests.support import monitor_samples, wire_samples_looking
+from tests.support import alert_samples, monitor_samples, wire_samples_looking
 
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
 QUEUE: Final = QueueSpec(
@@ -276,6 +276,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     QueueUsed(),
     *monitor_samples.SAMPLES,
     *wire_samples_looking.SAMPLES,
+    *alert_samples.SAMPLES,
 )
 
 VALUES: Final = (
@@ -380,4 +381,5 @@ VALUES: Final = (
     ReplyCounts(callers=3, passed=1_000, dropped=2),
     *monitor_samples.VALUES,
     *wire_samples_looking.VALUES,
+    *alert_samples.VALUES,
 )

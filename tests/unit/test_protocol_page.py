@@ -25,6 +25,7 @@ from posthouse.transport.descriptions import (
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.messages import Message
+from posthouse.transport.messages_alerts import Alert, AlertList, AlertRule, AlertTarget, AlertTested, Silence
 from posthouse.transport.messages_calls import ReplyCounts
 from posthouse.transport.messages_dead import (
     Attempt,
@@ -51,6 +52,7 @@ VALUES: Final = (
     Death, DeadLetterFilter, DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo,
     RecurringInfo, ReplyCounts, HeldInfo, HoldInfo, ExchangeInfo,
     ActorReading, Machine, BrokerEvent, Point, Overview, Definitions, Defined, SessionInfo, ConnectionInfo,
+    Alert, Silence, AlertTarget, AlertRule, AlertTested, AlertList,
 )  # fmt: skip
 
 
