@@ -113,6 +113,8 @@ class RegistryActor:
         topology = self.topology
         meter.set(measures.EXCHANGES, len(topology.exchanges))
         meter.set(measures.QUEUES, len(topology.queues))
+        meter.set(measures.BINDINGS, topology.binding_count)
+        meter.set(measures.CLIENTS, len(set(self._owners.values())))
 
     def queue_link(self, name: str) -> Link:
         return self._queue_links[name]
