@@ -1,4 +1,4 @@
-"""Who watches the outage breaker of a queue: somebody has to know when a queue stops delivering, and when it goes on."""
+"""The watch over a queue's outage breaker: somebody has to know when a queue stops delivering, and when it goes on."""
 
 from __future__ import annotations
 
