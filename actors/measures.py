@@ -138,6 +138,19 @@ QUEUES: Final = REGISTRY_PAGE.gauge("queues", "Queues declared.")
 BINDINGS: Final = REGISTRY_PAGE.gauge("bindings", "Bindings.")
 CLIENTS: Final = REGISTRY_PAGE.gauge("clients", "Clients connected.")
 
+# ---- the monitor ----
+
+MONITOR_PAGE: Final = Page("monitor", ALL)
+EVENTS: Final = MONITOR_PAGE.counters(
+    "events",
+    "What happened to actors, by kind of event.",
+    "event",
+    (
+        *("started", "ready", "exited", "restarting", "quarantined", "hung", "killed", "stuck", "stopped", "escalated"),
+        *("alarm", "alarm_over", "other"),
+    ),
+)
+
 # ---- the door ----
 
 DOOR_PAGE: Final = Page("door", ALL)
@@ -145,7 +158,9 @@ CONNECTIONS: Final = DOOR_PAGE.gauge("connections", "Clients connected over TCP.
 BYTES_RECEIVED: Final = DOOR_PAGE.counter("bytes_received", "Bytes of frames from clients.")
 BYTES_SENT: Final = DOOR_PAGE.counter("bytes_sent", "Bytes of frames to clients.")
 
-PAGES: Final = {page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, DOOR_PAGE)}
+PAGES: Final = {
+    page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, MONITOR_PAGE, DOOR_PAGE)
+}
 
 
 def measures_of(kind: str) -> Iterator[Measure]:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
+from posthouse.actors import measures
 from posthouse.actors.actor import Context
 from posthouse.actors.broker_events import BrokerEvents
 from posthouse.actors.readings import Readings, ReadPage, ReadProcess
@@ -111,8 +112,10 @@ class MonitorActor:
         match message:
             case control.Happened():
                 self._events.happened(message)
+                self._count(message.kind)
             case control.Alarmed():
                 self._events.alarmed(message)
+                self._count("alarm_over" if message.alarm.is_over else "alarm")
             case control.Tree(request, nodes) if request == self._asked:
                 self._readings.take(nodes, self._context.wall_ms)
                 self._machine = Machine(**self._senses.machine()._asdict())
@@ -123,9 +126,12 @@ class MonitorActor:
         self._answer_waiting()
 
     def measure(self, meter: Meter) -> None:
-        """The monitor shows what all actors show."""
+        """Events are counted as they come."""
 
     # ---- inside ----
+
+    def _count(self, kind: str) -> None:
+        self._context.meter.add(measures.EVENTS.get(kind, measures.EVENTS["other"]))
 
     def _sample(self) -> None:
         self._asked += 1
