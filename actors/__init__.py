@@ -9,6 +9,7 @@ receipts          the answers an exchange owes its publishers
 reply_paths       which session takes the replies of which caller
 definition_plan   what a set of definitions would change in a topology
 connections       who is connected, from the sessions of all actors
+exchange_figures  the figures of an exchange on its page
 route_ledger      collects, within bounds, the bindings an explanation names
 topic_trie        binding keys with wildcards, matched word by word
 headers_match     bindings on headers
@@ -30,6 +31,7 @@ queue_contents    what survives of a queue: its living messages, what it has see
 queue_effects     what a queue tells its shell to do
 queue_dispatch    who gets how many of what is ready
 queue_ready       what is ready in a queue with priorities
+breaker_watch     says when the outage breaker of a queue opens and closes
 queue_idle        since when nobody has used a queue
 breaker           stops deliveries when nearly all of them fail, and probes
 queue_figures     the figures of a queue on its page
@@ -40,6 +42,7 @@ queue_backlog     the messages of a queue that nobody has settled
 queue_failures    what becomes of messages that were not handled
 queue_history     the attempts that failed, with whom and why
 queue_waiting     what comes back, or expires, at a time
+queue_handouts    what a queue has handed out: since when, after how long, at which attempt
 queue_deadlines   how long consumers may hold messages
 queue_bounds      the bounds of a queue in time and room
 queue_consumers   who may receive, how much, and whose turn it is
@@ -63,6 +66,7 @@ delay_contents    what survives of the scheduler: messages, keys, moves, counter
 delay_ledger      every delayed message by id: when it is due, and where its body is
 delay_moves       batches of due messages on their way to their exchange
 delay_bodies      bodies cut out of the batch they came in, and joined into the one they leave in
+delay_figures     the scheduler's figures on its page
 delay_replay      the scheduler rebuilt from its journal, record by record
 delay_schedules   the recurring schedules: which there are, which fires next
 recurrence        at which instants a schedule fires, and what of those that were missed
@@ -89,6 +93,8 @@ alert_desk        what alerting is told, and behind which desk it has things don
 What an actor is
 measure           one number or distribution that an actor shows, with its name and its meaning
 measures          the measures of every kind of actor
+tallies           what an actor counts in plain integers, and writes onto its page once a second
+cell_figures      the figures that all cells show
 actor             what an actor must answer, and what it may ask for
 cell              the rounds: facts in, decide, commit, frames out
 loop              the cell's clock and sockets, the one loop of a process
@@ -124,5 +130,6 @@ returns           how dead letters return: redrives at their pace
 taking_back       the undoing of a redrive
 existence         whether a queue or an exchange is gone for good, as the registry says
 door              lets clients in over TCP and passes their frames to the actors they name, and back
+door_figures      the door's figures on its page
 door_loop         a TCP socket on one side, the actors' sockets on the other
 """

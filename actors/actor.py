@@ -34,6 +34,8 @@ class Context(Protocol):
     """Milliseconds since the epoch, read once per round."""
     monotonic_ms: int
     """Milliseconds of a clock that never steps, read once per round."""
+    monotonic_us: int
+    """The same clock in microseconds, for figures only."""
     meter: Meter
     """The actor's page of figures; `measures` says which word is what."""
 

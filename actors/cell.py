@@ -16,8 +16,8 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
-from posthouse.actors import measures
 from posthouse.actors.actor import Actor, Context
+from posthouse.actors.cell_figures import CellFigures
 from posthouse.actors.connections import sessions_of
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.disk import Buffer
@@ -75,12 +75,14 @@ class Cell:
         meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
+        self._figures = CellFigures(self.meter, journal)
         self.actor_id = life.actor_id
         self.generation = life.generation
         self.limits = limits
         self.random = source
         self.wall_ms = 0
         self.monotonic_ms = 0
+        self.monotonic_us = 0
         self.links = Links(Identity(life.generation, 0, life.actor_id), limits, source)
         self.to_supervisor: list[control.FromChild] = []
         self.to_connect: list[tuple[Route, str]] = []
@@ -103,13 +105,16 @@ class Cell:
         self.begin(wall_ms, monotonic_ms)
         self._actor.start()
 
-    def begin(self, wall_ms: int, monotonic_ms: int) -> None:
-        """A round begins."""
+    def begin(self, wall_ms: int, monotonic_ms: int, monotonic_us: int | None = None) -> None:
+        """A round begins. A clock that tells microseconds is for figures only."""
         self.wall_ms = wall_ms
         self.monotonic_ms = monotonic_ms
+        self.monotonic_us = monotonic_ms * 1_000 if monotonic_us is None else monotonic_us
+        self._figures.round_began()
 
     def frame(self, route: Route, frame: bytes | memoryview) -> None:
         """One frame from a peer."""
+        self._figures.frames_received += 1
         self.links.receive(route, frame, self.monotonic_ms)
         if self.links.events:
             self._handle_events()
@@ -140,10 +145,12 @@ class Cell:
             self._next_tick_ms = now_ms + TICK_MS
             self.links.tick(now_ms)
             self._handle_events()
-            if now_ms >= self._next_measure_ms:
-                self._next_measure_ms = now_ms + MEASURE_MS
-                self._measure()
-        return self.links.flush(now_ms)
+        frames = self.links.flush(now_ms)
+        self._figures.frames_sent += len(frames)
+        if now_ms >= self._next_measure_ms:
+            self._next_measure_ms = now_ms + MEASURE_MS
+            self._measure()
+        return frames
 
     def next_wake_ms(self) -> int:
         """When the next round is due if nothing happens before."""
@@ -211,14 +218,9 @@ class Cell:
     # ---- inside ----
 
     def _measure(self) -> None:
-        """Once a second: the figures that nobody counts as they happen."""
-        meter = self.meter
-        meter.set(measures.MEASURED, self.wall_ms)
-        if self._journal is not None:
-            stats = self._journal.stats()
-            meter.set(measures.JOURNAL_BYTES, stats.bytes)
-            meter.set(measures.JOURNAL_SEGMENTS, stats.segments)
-        self._actor.measure(meter)
+        """Once a second: the figures that nobody shows as they happen."""
+        self._figures.show(self.wall_ms, self.links, self.refused)
+        self._actor.measure(self.meter)
 
     def _handle_events(self) -> None:
         links = self.links

@@ -36,6 +36,7 @@ from posthouse.actors.outgoing import Outgoing
 from posthouse.actors.past_lives import continued, forgotten
 from posthouse.actors.returns import Returns
 from posthouse.actors.stored_batch import Bytes, StoredBatch
+from posthouse.actors.tallies import Totals
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
@@ -86,6 +87,7 @@ class DeadLetterActor:
         self._looked_at: dict[int, Batch] = {}
         self._looked_at_bytes = 0
         self._refused = 0
+        self._totals = Totals(context.meter)
 
     # ---- life ----
 
@@ -130,7 +132,13 @@ class DeadLetterActor:
         backlog = self._store.backlog
         meter.set(measures.LETTERS, backlog.live)
         meter.set(measures.LETTER_BYTES, backlog.body_bytes)
+        meter.set(measures.LETTERS_LEAVING, self._store.leaving.count)
         meter.set(measures.STORE_FULL, self._is_alarmed)
+        counters, totals = self._store.counters, self._totals
+        totals.show(measures.REDRIVEN, counters.redriven)
+        totals.show(measures.PURGED, counters.purged)
+        totals.show(measures.REPUBLISHED, counters.republished)
+        totals.count(measures.NOT_BURIED, self._refused)
 
     def noticed(self, message: control.FromSupervisor) -> None:
         self._outgoing.noticed(message)
@@ -186,6 +194,8 @@ class DeadLetterActor:
             death = msgspec.structs.replace(death, reason=TOO_MANY_HOPS, republish_to=None)
         raw = memoryview(bury.batch) if batch.count == bury.count else messages.encode(batch)
         entry = self._store.bury(bury.stream, last_seq, death, batch, raw)
+        reason = TAKEN_BACK if bury.death.reason == TAKEN_BACK else death.reason
+        self._context.meter.add(measures.BURIED.get(reason, measures.BURIED["other"]), batch.count)
         grave = Grave(bury.stream, last_seq + 1 - batch.count, death)
         parts = encode_buried(entry.first_offset, grave, raw)
         self._store.placed(entry.first_offset, self._context.append(Kind.BURIED, *parts))

@@ -20,6 +20,7 @@ from posthouse.actors.actor import Context
 from posthouse.actors.delay_bodies import Body, joined
 from posthouse.actors.delay_burials import TIMER as BURIALS
 from posthouse.actors.delay_burials import DelayBurials
+from posthouse.actors.delay_figures import DelayFigures
 from posthouse.actors.delay_journal import DelayJournal
 from posthouse.actors.delay_moves import Move, grouped
 from posthouse.actors.delay_records import Kind
@@ -118,6 +119,7 @@ class DelayActor:
         self._tokens = float(self._burst)
         self._tokens_ms = 0
         self._is_disk_low = False
+        self._figures = DelayFigures(context.meter, self._state)
 
     @property
     def _burst(self) -> int:
@@ -181,7 +183,7 @@ class DelayActor:
         """Where others live is the links' business."""
 
     def measure(self, meter: Meter) -> None:
-        """Nothing yet."""
+        self._figures.show(self._context.wall_ms)
 
     def finish_round(self) -> None:
         self._repeat()
@@ -289,6 +291,7 @@ class DelayActor:
             if link is None:
                 link = self._links[move.exchange] = self._context.connect(actor_of_exchange(move.exchange))
             self._context.forward(link, encoded, len(encoded), len(move.ids), move)
+            self._figures.left(move, wall_ms)
 
     def _strand(self, move: Move) -> None:
         move.refusal = (UnknownExchange.code, f"exchange {move.exchange!r} was deleted")

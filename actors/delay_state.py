@@ -187,6 +187,11 @@ class DelayState:
         """When something is due next, not later than it really is; 0 when nothing waits."""
         return self._timetable.next_due() if self.ledger.waiting else 0
 
+    def overdue(self, now_ms: int, count_max: int) -> int:
+        """How many are due and were not announced yet; about, and `count_max` at most."""
+        parked = sum(map(len, self._parked.values()))
+        return min(count_max, parked + self._timetable.count_due(now_ms, count_max))
+
     @property
     def has_turn_waiting(self) -> bool:
         """Something is due that waits for others on their way to the same exchange."""

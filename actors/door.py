@@ -117,6 +117,11 @@ class Door:
     def session_count(self) -> int:
         return len(self._sessions)
 
+    @property
+    def client_count(self) -> int:
+        """Connections with at least one session."""
+        return len(self._by_client)
+
     def _open(self, client: bytes, header: Header, frame: bytes | memoryview) -> bytes:
         """Returns the HELLO as it goes on: with the address it came from, whatever it said of that itself."""
         if header.session == 0:

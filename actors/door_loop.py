@@ -5,9 +5,11 @@ Fails with: OSError when the address cannot be bound; the supervisor tries again
 
 from __future__ import annotations
 
+import time
 from typing import Final, final
 
 from posthouse.actors.door import Door
+from posthouse.actors.door_figures import DoorFigures
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.child_spec import Life
 from posthouse.transport.sockets import Router, Sent, Sockets
@@ -26,11 +28,12 @@ class DoorLoop:
         assert sockets.served is not None, "a door is served before its loop begins"
         sockets.served.learn_addresses()
         self._door = Door(sockets.served.address_of)
+        self._figures = DoorFigures(life.meter, self._door)
         self._is_stopping = False
 
     def run(self) -> int:
         """Returns the exit code."""
-        life, sockets, door = self._life, self._sockets, self._door
+        life, sockets, door, figures = self._life, self._sockets, self._door, self._figures
         served = sockets.served
         assert served is not None
         sockets.watch(life.control.fileno())
@@ -39,13 +42,17 @@ class DoorLoop:
             life.beacon.idle()
             sockets.wait(WAIT_MS)
             life.beacon.busy(1)
+            began_ns = time.monotonic_ns()
             if sockets.is_readable(life.control.fileno()):
                 self._notice()
             for client, frame in served.receive(FRAMES_PER_ROUND_MAX):
+                figures.came_in(len(frame))
                 door.from_client(client, frame)
             for _, frame in sockets.outbound.receive(FRAMES_PER_ROUND_MAX):
+                figures.frames_received += 1
                 door.from_actor(frame)
             self._pass_on(served)
+            figures.round_ended(began_ns, time.monotonic_ns(), time.time_ns())
         return 0
 
     def _notice(self) -> None:
@@ -59,22 +66,24 @@ class DoorLoop:
             self._door.noticed(message)
 
     def _pass_on(self, served: Router) -> None:
-        door, outbound = self._door, self._sockets.outbound
+        door, outbound, figures = self._door, self._sockets.outbound, self._figures
         for name, endpoint in door.to_connect:
             outbound.connect(name, endpoint)
         door.to_connect.clear()
         gone: dict[bytes, None] = {}
         for client, frame in door.to_clients:
-            if client not in gone and served.send(client, frame) is Sent.GONE:
-                gone[client] = None
+            if client not in gone:
+                sent = served.send(client, frame)
+                if sent is Sent.GONE:
+                    gone[client] = None
+                figures.went_out(len(frame), is_taken=sent is Sent.TAKEN)
         door.to_clients.clear()
         for client in gone:
             door.client_gone(client)
             served.forget_address(client)
         for name, frame in door.to_actors:
-            outbound.send(
-                name, frame
-            )  # Frames for a life that just ended are lost here; the client's link sends again.
+            # Frames for a life that just ended are lost here; the client's link sends again.
+            figures.went_in(is_taken=outbound.send(name, frame) is not Sent.FULL)
         door.to_actors.clear()
         for message in door.to_supervisor:
             self._life.control.send(message)

@@ -18,6 +18,7 @@ import msgspec
 from posthouse.actors.actor import Context
 from posthouse.actors.death_headers import deaths_of, is_cycle
 from posthouse.actors.declaration import may_hold
+from posthouse.actors.exchange_figures import ExchangeFigures
 from posthouse.actors.held_moves import Direct, Onward
 from posthouse.actors.held_requests import answer
 from posthouse.actors.holding import Holding, HoldLimits
@@ -88,7 +89,7 @@ class ExchangeActor:
         self._holding: Holding | None = None
         if may_hold(spec):
             self._holding = Holding(context, spec, limits or HoldLimits(), self._link_to)
-        self.dropped = 0
+        self._figures = ExchangeFigures(context.meter, self._receipts)
 
     def start(self) -> None:
         """The registry tells the topology when the link opens; only what is held is rebuilt."""
@@ -161,7 +162,7 @@ class ExchangeActor:
         self._receipts.send()
 
     def measure(self, meter: Meter) -> None:
-        """What is counted as it happens is on the page already."""
+        self._figures.show(self._holding)
 
     # ---- publishing ----
 
@@ -176,6 +177,8 @@ class ExchangeActor:
         """`move`: it comes out of the dead letters, and finds a queue or is refused."""
         if self._receipts.is_repeat(arrived, batch):
             return
+        figures = self._figures
+        figures.published += batch.count
         try:
             self._check(arrived.link, batch, move)
             if batch.options is not None and batch.options.deliver_at_ms is not None:
@@ -188,7 +191,9 @@ class ExchangeActor:
         except (Refused, Unavailable) as error:
             receipt = Receipt(batch.stream, batch.first_seq, batch.count, code=error.code, text=str(error))
             self._context.send(arrived.link, receipt)
+            figures.refused += batch.count
             return
+        figures.routed += batch.count * len(pending.queues)
         self._receipts.owe(pending)
         size = len(memoryview(raw))
         holding = self._holding if self._holding is not None and self._holding.state.leaving else None
@@ -206,6 +211,7 @@ class ExchangeActor:
             raise ActorDown(f"the delay scheduler is quarantined: {self._quarantined[DELAY]}; nothing was stored")
         if self._delay is None:
             self._delay = self._context.connect(DELAY)
+        self._figures.delayed += batch.count
         pending = Pending(arrived, batch, (), durability_of(batch))
         pending.remaining = 1
         self._receipts.owe(pending)
@@ -229,17 +235,23 @@ class ExchangeActor:
             durability = durability_of(batch) if holding.is_durable else Durability.MEMORY
             return Pending(arrived, batch, (), durability, is_held=self._spec.unrouted != "dead-letter")
         route = self._router.route_raw(batch.routing_key, batch.headers)
+        unrouted = self._figures.unrouted
         if route.queues:
+            if route.fallback == "alternate":
+                unrouted["alternate"] += batch.count
             return self._to_queues(arrived, batch, route.queues)
         if deadline_of(batch) is not None:
             raise NoResponders(f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}")
         if route.fallback == "drop":
-            self.dropped += batch.count
+            unrouted["drop"] += batch.count
             return Pending(arrived, batch, (), durability_of(batch))
         if route.fallback == "return" or holding is None:
+            unrouted["return"] += batch.count
             raise Unroutable(_nobody(self._name, batch.routing_key))
         is_held = route.fallback == "hold"
-        return Pending(arrived, batch, (), holding.take(batch, raw, at_once=not is_held), is_held=is_held)
+        durability = holding.take(batch, raw, at_once=not is_held)
+        unrouted["held" if is_held else "dead-letter"] += batch.count
+        return Pending(arrived, batch, (), durability, is_held=is_held)
 
     def _route_move(self, arrived: Arrived, batch: Batch, move: Republish) -> Pending:
         """Where dead letters go; the store keeps what is refused. Raises Unroutable."""
@@ -283,6 +295,7 @@ class ExchangeActor:
         link = replies.find(batch, self._context.is_congested)
         if link is not None:
             self._context.forward(link, raw, len(memoryview(raw)), batch.count, None)
+            self._figures.replies += batch.count
         self._receipts.owe(Pending(arrived, batch, (), Durability.MEMORY))
 
     # ---- topology ----

@@ -58,7 +58,7 @@ class Loop:
             sockets.wait(max(0, min(cell.next_wake_ms() - monotonic_ms(), WAIT_MS_MAX)))
             life.beacon.busy(2)
             began_ns = time.monotonic_ns()
-            cell.begin(wall_ms(), monotonic_ms())
+            cell.begin(wall_ms(), began_ns // 1_000_000, began_ns // 1_000)
             self._drain()
             self._send(cell.finish_round())
             self._tell_supervisor()
@@ -101,8 +101,13 @@ class Loop:
         gone: set[Route] = set()
         for route, frame in frames:
             socket, name = cast("tuple[str, bytes]", route)  # Only this shell makes routes and takes them apart.
-            if route not in gone and routers[socket].send(name, frame) is Sent.GONE:
+            if route in gone:
+                continue
+            sent = routers[socket].send(name, frame)
+            if sent is Sent.GONE:
                 gone.add(route)
+            elif sent is Sent.FULL:
+                self._life.meter.add(measures.FRAMES_UNSENT)
         for route in gone:
             self._cell.unreachable(route)
 

@@ -7,13 +7,12 @@ which readers turn into ages.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, final
 
-from posthouse.supervisor.meter import WORDS, Meter
+from posthouse.supervisor.meter import WORDS
 
 SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds of the buckets in which times are counted, in seconds."""
@@ -63,19 +62,13 @@ class Measure:
 
 @final
 class Histogram:
-    """Where an actor counts a distribution. Values are in millionths of the unit of its bounds."""
+    """Where the words of a distribution are: its buckets from `first` on, then its sum."""
 
-    __slots__ = ("_bounds", "first", "sum")
+    __slots__ = ("bounds", "first")
 
     def __init__(self, first: int, bounds: Sequence[float]) -> None:
         self.first = first
-        self._bounds = [round(bound * MICRO) for bound in bounds]
-        self.sum = first + len(bounds) + 1
-
-    def observe(self, meter: Meter, micros: int, count: int = 1) -> None:
-        """`count` times the value `micros` / 1,000,000."""
-        meter.add(self.first + bisect_left(self._bounds, micros), count)
-        meter.add(self.sum, micros * count)
+        self.bounds = [round(bound * MICRO) for bound in bounds]
 
 
 @final

@@ -138,16 +138,19 @@ QUEUES: Final = REGISTRY_PAGE.gauge("queues", "Queues declared.")
 BINDINGS: Final = REGISTRY_PAGE.gauge("bindings", "Bindings.")
 CLIENTS: Final = REGISTRY_PAGE.gauge("clients", "Clients connected.")
 
-# ---- the door ----
-
-DOOR_PAGE: Final = Page("door", ALL)
-CONNECTIONS: Final = DOOR_PAGE.gauge("connections", "Clients connected over TCP.")
-BYTES_RECEIVED: Final = DOOR_PAGE.counter("bytes_received", "Bytes of frames from clients.")
-BYTES_SENT: Final = DOOR_PAGE.counter("bytes_sent", "Bytes of frames to clients.")
-
 # ---- the monitor ----
 
 MONITOR_PAGE: Final = Page("monitor", ALL)
+EVENTS: Final = MONITOR_PAGE.counters(
+    "events",
+    "What happened to actors, by kind of event.",
+    "event",
+    (
+        *("started", "ready", "exited", "restarting", "quarantined", "hung", "killed", "stuck", "stopped", "escalated"),
+        *("alarm", "alarm_over", "other"),
+    ),
+)
+
 EVENTS_PUBLISHED: Final = MONITOR_PAGE.counter("events_published", "Events published to posthouse.events.")
 EVENTS_DROPPED: Final = MONITOR_PAGE.counter("events_dropped", "Events that were never published: too many waited.")
 ALERTS_FIRING: Final = MONITOR_PAGE.gauge("alerts_firing", "Alerts that fire.")
@@ -156,8 +159,15 @@ NOTICES_WAITING: Final = MONITOR_PAGE.gauge("alert_notices_waiting", "Notices th
 NOTICES_DELIVERED: Final = MONITOR_PAGE.counter("alert_notices_delivered", "Notices that a target took.")
 NOTICES_FAILED: Final = MONITOR_PAGE.counter("alert_notices_failed", "Attempts to deliver a notice that failed.")
 
+# ---- the door ----
+
+DOOR_PAGE: Final = Page("door", ALL)
+CONNECTIONS: Final = DOOR_PAGE.gauge("connections", "Clients connected over TCP.")
+BYTES_RECEIVED: Final = DOOR_PAGE.counter("bytes_received", "Bytes of frames from clients.")
+BYTES_SENT: Final = DOOR_PAGE.counter("bytes_sent", "Bytes of frames to clients.")
+
 PAGES: Final = {
-    page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, DOOR_PAGE, MONITOR_PAGE)
+    page.kind: page for page in (QUEUE, EXCHANGE, DELAY_PAGE, DEAD_LETTER_PAGE, REGISTRY_PAGE, MONITOR_PAGE, DOOR_PAGE)
 }
 
 

@@ -136,11 +136,13 @@ class MonitorActor:
         match message:
             case control.Happened():
                 self._events.happened(message)
+                self._count(message.kind)
                 self._alerting.happened(message)
             case control.Alarmed(_, id, alarm) if id == self._context.actor_id and alarm.event in OWN_ALARMS:
                 pass
             case control.Alarmed():
                 self._events.alarmed(message)
+                self._count("alarm_over" if message.alarm.is_over else "alarm")
                 self._alerting.alarmed(message)
             case control.Tree(request, nodes) if request == self._asked:
                 self._readings.take(nodes, self._context.wall_ms)
@@ -169,6 +171,9 @@ class MonitorActor:
             self._events.add(
                 self._context.wall_ms, news.kind, news.actor, severity=news.severity, text=news.text, **news.fields
             )
+
+    def _count(self, kind: str) -> None:
+        self._context.meter.add(measures.EVENTS.get(kind, measures.EVENTS["other"]))
 
     def _sample(self) -> None:
         self._asked += 1

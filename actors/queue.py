@@ -15,12 +15,12 @@ from typing import Any, Final, final
 import msgspec
 
 from posthouse.actors.actor import Context
-from posthouse.actors.breaker import Breaker
+from posthouse.actors.breaker_watch import BreakerWatch
 from posthouse.actors.departures import TIMER as DEPARTURES
 from posthouse.actors.departures import Departures
 from posthouse.actors.move import Admission
 from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult, by_receiver
-from posthouse.actors.queue_figures import show
+from posthouse.actors.queue_figures import QueueFigures
 from posthouse.actors.queue_history import Failure
 from posthouse.actors.queue_records import (
     ExpiresRecord,
@@ -98,7 +98,8 @@ class QueueActor:
         self._bytes = StoredBytes(context, self._state.storage)
         self._departures = Departures(context, spec, self._state, self._bytes.of_slice)
         self._usage = Usage(context, spec, self._state)
-        self._was_closed = True
+        self._breaker_watch = BreakerWatch(context, spec.name, self._state)
+        self._figures = QueueFigures(context.meter, self._state)
 
     # ---- life ----
 
@@ -181,8 +182,7 @@ class QueueActor:
             self._departures.send()
         if self._usage.is_watched:
             self._usage.look()
-        if self._state.breaker is not None:
-            self._watch_breaker(self._state.breaker)
+        self._breaker_watch.look()
         if self._spec.durable:
             if self._context.journal.segment_is_full:
                 compact_bytes_min = self._limits.compact_bytes_min
@@ -190,7 +190,7 @@ class QueueActor:
             self._state.storage.shed(self._limits.memory_bytes_max)
 
     def measure(self, meter: Meter) -> None:
-        show(self._state, meter)
+        self._figures.show(self._context.wall_ms, self._now_ms)
 
     # ---- messages in ----
 
@@ -224,6 +224,7 @@ class QueueActor:
         except Refused as error:
             note = StoreNote(batch.stream, batch.first_seq, batch.count, error.code, str(error))
             self._context.send(link, note)
+            self._figures.refused += batch.count
             return None
         if result.outcome is StoreOutcome.DUPLICATE:
             self._context.send(link, StoreNote(batch.stream, batch.first_seq, batch.count, "duplicate"))
@@ -312,7 +313,9 @@ class QueueActor:
                 purged = state.purge()
                 if purged and self._spec.durable:
                     context.append(Kind.PURGED, encode_ranges(purged))
-                context.reply(link, request, sum(last - first + 1 for first, last in purged))
+                count = sum(last - first + 1 for first, last in purged)
+                self._figures.purged += count
+                context.reply(link, request, count)
             case QueueStatus(request):
                 size = context.journal.stats().bytes if self._spec.durable else 0
                 context.reply(link, request, msgspec.structs.replace(state.info(), journal_bytes=size))
@@ -347,16 +350,6 @@ class QueueActor:
         text = f"queue {self._spec.name!r} was deleted"
         for session, consumer in self._state.consumer_keys():
             self._context.send(self._sessions[session], ConsumerCancelled(consumer, "unknown_queue", text))
-
-    def _watch_breaker(self, breaker: Breaker) -> None:
-        """Somebody has to know when a queue stops delivering; and when it goes on."""
-        if breaker.is_closed == self._was_closed:
-            return
-        self._was_closed = breaker.is_closed
-        event = "breaker_closed" if breaker.is_closed else "breaker_opened"
-        ready = self._state.info().ready
-        fields: dict[str, str | int] = {"queue": self._spec.name, "opened": breaker.opened, "ready": ready}
-        self._context.tell_supervisor(control.Alarm(event, fields, is_over=breaker.is_closed, key="breaker"))
 
     # ---- messages out ----
 

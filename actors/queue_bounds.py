@@ -15,6 +15,7 @@ from posthouse.actors.queue_contents import QueueContents
 from posthouse.actors.queue_deadlines import AckDeadlines
 from posthouse.actors.queue_effects import Delivery
 from posthouse.actors.queue_failures import EXPIRED, MAX_LENGTH, Failures, Fate, Piece
+from posthouse.actors.queue_handouts import Handouts
 from posthouse.actors.queue_history import Failure
 from posthouse.actors.queue_records import Kind
 from posthouse.actors.stored_batch import StoredBatch
@@ -26,7 +27,7 @@ from posthouse.transport.messages import Batch, QueueSpec
 class Bounds:
     """Time and room of one queue."""
 
-    __slots__ = ("_consumers", "_contents", "_failures", "_spec", "deadlines", "has_room_limit")
+    __slots__ = ("_consumers", "_contents", "_failures", "_spec", "deadlines", "handouts", "has_room_limit")
 
     def __init__(self, spec: QueueSpec, contents: QueueContents, consumers: Consumers, failures: Failures) -> None:
         self._spec = spec
@@ -34,6 +35,7 @@ class Bounds:
         self._consumers = consumers
         self._failures = failures
         self.deadlines = None if spec.ack_timeout_ms is None else AckDeadlines(spec.ack_timeout_ms)
+        self.handouts = Handouts(consumers)
         self.has_room_limit = spec.max_length is not None or spec.max_bytes is not None
 
     # ---- time ----
@@ -50,6 +52,7 @@ class Bounds:
 
     def delivered(self, deliveries: list[Delivery], now_ms: int) -> None:
         """Consumers were given these; with an ack timeout, they are to settle them in time."""
+        self.handouts.given(deliveries, now_ms)
         if self.deadlines is not None:
             for one in deliveries:
                 if not one.settled:

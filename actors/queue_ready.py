@@ -47,6 +47,11 @@ class PriorityReady:
         return self._highest().first
 
     @property
+    def firsts(self) -> list[int]:
+        """The lowest offset of each priority that has any."""
+        return [offsets.first for offsets in self._sets if offsets.count]
+
+    @property
     def counts(self) -> tuple[int, ...]:
         """How many there are of each priority, lowest priority first."""
         return tuple(offsets.count for offsets in self._sets)

@@ -25,6 +25,7 @@ from posthouse.actors.queue_contents import Leave, QueueContents
 from posthouse.actors.queue_dispatch import DISPATCH_BYTES_MAX, Dispatch
 from posthouse.actors.queue_effects import Delivery, Settlement, StoreOutcome, StoreResult, pairs_of
 from posthouse.actors.queue_failures import Failures, Fate
+from posthouse.actors.queue_handouts import Handouts
 from posthouse.actors.queue_history import Failure
 from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_replay import QueueReplay
@@ -291,6 +292,15 @@ class QueueState:
         return queue_view.look_after(self._contents, self._consumers, first_offset, last_offset)
 
     # ---- looking and cleaning ----
+
+    def times(self) -> tuple[int | None, int | None]:
+        """When the oldest of what is ready was published, and when the longest-held was delivered, if anything is."""
+        return queue_view.oldest_ready_ms(self._contents), self._bounds.handouts.oldest_ms()
+
+    @property
+    def handouts(self) -> Handouts:
+        """What is counted of deliveries."""
+        return self._bounds.handouts
 
     def peek(self, count: int) -> list[Slice]:
         """The first `count` messages, ready or unacked. Of what is ready, the attempt is the one to come."""

@@ -52,6 +52,15 @@ def queue_info(
     )
 
 
+def oldest_ready_ms(contents: QueueContents) -> int | None:
+    """When the first ready batch was published, by its publisher's clock; with priorities, the oldest of the firsts."""
+    ready = contents.ready
+    if not ready.count:
+        return None
+    firsts = ready.firsts if isinstance(ready, PriorityReady) else [ready.first]
+    return min(contents.backlog.find(offset).published_ms for offset in firsts)
+
+
 def consumer_infos(queue: str, consumers: Consumers) -> list[ConsumerInfo]:
     """Every consumer, oldest first. Sessions that ask for single messages are not consumers."""
     return [

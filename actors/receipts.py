@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from posthouse.actors import measures
 from posthouse.actors.actor import Context
+from posthouse.actors.tallies import Tally
 from posthouse.transport.errors import NoResponders, OutcomeUnknown
 from posthouse.transport.links import Arrived
 from posthouse.transport.messages import Batch, Receipt, StoreNote
@@ -26,8 +28,8 @@ class Pending:
     """A batch that was sent to its queues, or to the scheduler, and not yet settled by all of them."""
 
     __slots__ = (
-        "arrived", "count", "durability", "first_seq", "is_held", "queues", "remaining", "repeats", "stream",
-        "was_interrupted",
+        "arrived", "began_us", "count", "durability", "first_seq", "is_held", "queues", "remaining", "repeats",
+        "stream", "was_interrupted",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +43,7 @@ class Pending:
         self.remaining = len(queues)
         self.durability = durability
         self.is_held = is_held
+        self.began_us = -1
         self.repeats: tuple[Arrived, ...] = ()
         """Frames of later sessions in which the publisher sent the same batch meanwhile."""
         self.was_interrupted = False
@@ -51,7 +54,7 @@ class Pending:
 class Receipts:
     """Those of one exchange."""
 
-    __slots__ = ("_context", "_finished", "_notes", "_pending", "_unanswering")
+    __slots__ = ("_context", "_finished", "_notes", "_pending", "_unanswering", "confirms", "refusals", "unconfirmed")
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -59,6 +62,11 @@ class Receipts:
         self._finished: list[Pending] = []
         self._notes: dict[Key, list[StoreNote | Scheduled]] = {}
         self._unanswering: dict[Key, set[str]] = {}
+        self.unconfirmed = 0
+        """Messages on their way."""
+        self.refusals = 0
+        """Messages that one of their route refused."""
+        self.confirms = Tally(measures.CONFIRM)
 
     def is_repeat(self, arrived: Arrived, batch: Batch) -> bool:
         """Its publisher came back in a new session with a batch that is on its way.
@@ -78,6 +86,8 @@ class Receipts:
         self._context.hold(pending.arrived)
         if pending.remaining:
             self._pending[pending.stream, pending.first_seq] = pending
+            self.unconfirmed += pending.count
+            pending.began_us = self._context.monotonic_us
         else:
             self._finished.append(pending)
 
@@ -107,6 +117,10 @@ class Receipts:
     def send(self) -> None:
         """Answer everything that is finished."""
         finished, self._finished = self._finished, []
+        for pending in finished:
+            if pending.began_us >= 0:
+                self.unconfirmed -= pending.count
+                self.confirms.observe(self._context.monotonic_us - pending.began_us)
         index = 0
         while index < len(finished):
             index = self._send(finished, index)
@@ -165,6 +179,8 @@ class Receipts:
             scheduled_id=max((note.first_id for note in notes if isinstance(note, Scheduled)), default=0),
             held=pending.is_held,
         )
+        if code is not None:
+            self.refusals += pending.count
         self._pending.pop((pending.stream, pending.first_seq), None)
         for arrived in (pending.arrived, *pending.repeats):
             self._context.release(arrived)

@@ -122,6 +122,8 @@ class RegistryActor:
         topology = self.topology
         meter.set(measures.EXCHANGES, len(topology.exchanges))
         meter.set(measures.QUEUES, len(topology.queues))
+        meter.set(measures.BINDINGS, topology.binding_count)
+        meter.set(measures.CLIENTS, len(set(self._owners.values())))
 
     def _declare_own(self, spec: ExchangeSpec) -> None:
         """An exchange that every broker has: this one is new, or of a version that had none."""

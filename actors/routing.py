@@ -35,7 +35,9 @@ REMEMBERED_HEADERS_BYTES_MAX: Final = 1_024
 
 @final
 class Route(msgspec.Struct, frozen=True):
-    """Where a message goes: the queues, sorted. With none, `fallback` is the policy for it, else "none"."""
+    """Where a message goes: the queues, sorted. With none, `fallback` is the policy for it; else it is "none", or
+    "alternate" where only an alternate of the exchange knew them.
+    """
 
     queues: tuple[str, ...]
     fallback: str = "none"
@@ -199,7 +201,7 @@ class Router:
             if visit is not None:
                 visit(stop.spec, matched, alternate is not None)
         if queues:
-            return Route(tuple(sorted(queues)))
+            return Route(tuple(sorted(queues)), "none" if last == self._exchange else "alternate")
         policy = exchanges[last].unrouted
         return Route((), "return" if policy == "alternate" else policy)
 

@@ -14,8 +14,8 @@ from posthouse.transport.messages import Batch
 
 Bytes: TypeAlias = bytes | memoryview
 
-FOOTPRINT_BYTES: Final = 512
-SLICEABLE_FOOTPRINT_BYTES: Final = 1_280
+FOOTPRINT_BYTES: Final = 552
+SLICEABLE_FOOTPRINT_BYTES: Final = 1_288
 """Measured with a hundred thousand batches of each kind."""
 
 
@@ -28,7 +28,7 @@ class StoredBatch(msgspec.Struct, eq=False, gc=False):
     those again costs a quarter of a microsecond. `position` is the journal's, None when the batch is in no journal.
     `live` of its messages are not settled; `live_bytes` is their share of `body_bytes`, exact when all bodies have the
     same length. `deadline_ms` is there when its messages are calls. `priority` is what its publisher asked for, whether
-    the queue has priorities or not.
+    the queue has priorities or not; `published_ms` is the publisher's word.
     """
 
     first_offset: int
@@ -43,6 +43,7 @@ class StoredBatch(msgspec.Struct, eq=False, gc=False):
     position: int | None = None
     deadline_ms: int | None = None
     priority: int = 0
+    published_ms: int = 0
 
     @property
     def footprint(self) -> int:
@@ -56,6 +57,7 @@ def stored(first_offset: int, batch: Batch, raw: Bytes) -> StoredBatch:
     last_offset = first_offset + count - 1
     kept = batch if count > 1 else None
     entry = StoredBatch(first_offset, last_offset, count, kept, raw, len(raw), body_bytes, count, body_bytes)
+    entry.published_ms = batch.published_ms
     if batch.options is not None:
         entry.deadline_ms = batch.options.deadline_ms
         entry.priority = batch.options.priority

@@ -149,6 +149,20 @@ class Timetable:
                 return level.keys[0] << level.shift
         return 0
 
+    def count_due(self, until_ms: int, count_max: int) -> int:
+        """How many near entries are due up to then, stale ones too; stops at `count_max`."""
+        limit = (until_ms + 1) << ID_BITS
+        found = 0
+        for heap in (self._line, self._head):
+            # Below an entry that is not due nothing is: only those that are, and one beyond each, are looked at.
+            open_indexes = [0]
+            while open_indexes and found < count_max:
+                index = open_indexes.pop()
+                if index < len(heap) and heap[index] < limit:
+                    found += 1
+                    open_indexes += (2 * index + 1, 2 * index + 2)
+        return found
+
     @property
     def lined_up(self) -> int:
         """How many entries stand in the line."""

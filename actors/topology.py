@@ -58,6 +58,11 @@ class Topology:
         for bindings in self._by_source.values():
             yield from bindings.values()
 
+    @property
+    def binding_count(self) -> int:
+        """How many bindings there are; costs what there are exchanges."""
+        return sum(map(len, self._by_source.values()))
+
     def bindings_from(self, exchange: str) -> Mapping[BindingId, BindingSpec]:
         """The bindings whose source is this exchange, by identity, in the order in which they were made."""
         return MappingProxyType(self._by_source.get(exchange, {}))

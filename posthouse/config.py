@@ -70,6 +70,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Delayed messages leave no faster than this, above all those that became due while the broker was down."""
     alerts: dict[str, Any] = {}
     """Rules of alerts and whom they are told; docs/alerts.md. Read by `alerting.settings`, when a broker starts."""
+    metrics_named_max: int = 1_000
+    """Queues, and exchanges, with series of their own at /metrics; all others are summed as `(others)`."""
     log: str = "auto"
     """`text`, `json`, or `auto`: text on a terminal, JSON elsewhere."""
 
@@ -147,6 +149,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidArgument(f"segment_bytes_max is {self.segment_bytes_max}; it is 64 KiB to 1 GiB")
         if not 1 <= self.delayed_per_s_max <= 1_000_000:
             raise InvalidArgument(f"delayed_per_s_max is {self.delayed_per_s_max}; it is 1 to 1,000,000")
+        if not 0 <= self.metrics_named_max <= 100_000:
+            raise InvalidArgument(f"metrics_named_max is {self.metrics_named_max}; it is 0 to 100,000")
         if self.dead_letters_max < 1:
             raise InvalidArgument(f"dead_letters_max is {self.dead_letters_max}; it is at least 1")
         if self.dead_letter_bytes_max < 1024:

@@ -38,6 +38,8 @@ class Journal:
         self.recovery: RecoveryReport = opened.report
         # Called with the highest durable position each time it advances. It must not append or commit.
         self.on_durable: Callable[[int], None] | None = None
+        # Called with the nanoseconds that each sync took.
+        self.on_sync: Callable[[int], None] | None = None
         self.written = opened.tail.index.last
         self.durable = self.written
         self._disk = disk
@@ -281,6 +283,8 @@ class Journal:
         counters.sync_last_ns = self._disk.monotonic_ns() - started
         counters.sync_total_ns += counters.sync_last_ns
         counters.syncs += 1
+        if self.on_sync is not None:
+            self.on_sync(counters.sync_last_ns)
         self._became_durable()
 
     def _became_durable(self) -> None:

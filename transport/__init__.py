@@ -22,6 +22,7 @@ wire         messages to frames and back
 session      one link as it stands: which session, with whom, in which state
 link         one session with one peer: hello, credit, resending, what was seen before
 link_frames  what a link says: its frames, each with where this end stands
+link_figures  all links of one actor looked at: their figures
 links        all sessions of one actor or client
 sockets      the one module that knows ZeroMQ: two ROUTER sockets, bounded in every direction
 

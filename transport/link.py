@@ -72,6 +72,8 @@ class Sender:
         self.backlog_messages = 0
         self.backlog_bytes = 0
         self.offered = 0
+        self._is_stalled = False
+        self._stalls = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -125,7 +127,17 @@ class Sender:
             self._again = []
         while self._backlog and self._has_room():
             frames.append(self._form_frame())
+        if self._backlog:
+            self._stalls += not self._is_stalled
+            self._is_stalled = True
+        else:
+            self._is_stalled = False
         return frames
+
+    def take_stalls(self) -> int:
+        """How often, since the last call, something began to wait because the peer gave no more credit."""
+        stalls, self._stalls = self._stalls, 0
+        return stalls
 
     def acknowledged(self, received: int, settled: int, ranges: list[int]) -> list[Any]:
         """Take over what the peer says of our frames; returns the contexts that are settled now, in order.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.actors import measures
 from posthouse.transport import messages
 from posthouse.transport.batch import pack_due
 from posthouse.transport.messages import (
@@ -276,7 +277,7 @@ def test_an_unrouted_batch_is_returned_with_what_to_do_about_it(level: Durabilit
 def test_an_unrouted_batch_is_dropped_and_counted_or_goes_to_the_alternate() -> None:
     world = ExchangeWorld("lossy")
     assert world.publish(batch(b"x", b"y", exchange="lossy")) == [Receipt(7, 1, 2, ())]
-    assert world.actor.dropped == 2
+    assert world.bench.figure(measures.UNROUTED["drop"]) == 2
     careful = ExchangeWorld("careful")
     careful.queue("one")
     careful.queue("two")

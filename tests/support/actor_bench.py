@@ -16,11 +16,12 @@ from typing import Any, Final, cast, final
 import msgspec
 
 from posthouse.actors.actor import Actor, Context
-from posthouse.actors.cell import OUTBOUND, Cell, Life
+from posthouse.actors.cell import MEASURE_MS, OUTBOUND, Cell, Life
 from posthouse.actors.loop import SERVED
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.disk import Disk
 from posthouse.supervisor.journal import Journal, JournalSettings
+from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.batch import pack_lengths
 from posthouse.transport.limits import Limits
@@ -191,6 +192,7 @@ class ActorBench:
         self.clients: dict[str, Peer] = {}
         self.actors: dict[str, Peer] = {}
         self.late: LateJournal | None = None
+        self.meter = Meter()
         self._inbox: list[tuple[Any, bytes]] = []
         self._notices: list[control.FromSupervisor] = []
         self._watched: set[str] = set()
@@ -261,6 +263,11 @@ class ActorBench:
                 peer.handle_events()
             self.run()
 
+    def figure(self, word: int) -> int:
+        """What the actor's page says of a measure, after the second in which it is written."""
+        self.advance(MEASURE_MS)
+        return self.meter.get(word)
+
     def leave(self, peer: Peer) -> None:
         """The peer is gone without a word, and the socket says so."""
         self.clients.pop(peer.name, None)
@@ -318,7 +325,7 @@ class ActorBench:
                 journal = self.late = LateJournal(journal)
         life = Life(self.actor_id, self._generation)
         source = random.Random(setting.seed + self._generation)
-        self.cell = Cell(life, self.make, limits=setting.limits, source=source, journal=journal)
+        self.cell = Cell(life, self.make, limits=setting.limits, source=source, journal=journal, meter=self.meter)
         self.cell.start(WALL_MS + self.now_ms, self.now_ms)
         self.run()
         return self.cell
