@@ -7,10 +7,13 @@ binding_table     the bindings, found by source and by destination
 routing           which queues a message reaches, end to end
 receipts          the answers an exchange owes its publishers
 reply_paths       which session takes the replies of which caller
+definition_plan   what a set of definitions would change in a topology
+connections       who is connected, from the sessions of all actors
 route_ledger      collects, within bounds, the bindings an explanation names
 topic_trie        binding keys with wildcards, matched word by word
 headers_match     bindings on headers
 registry_state    the registry's state: the topology, its version, who lives where
+registry_records  the records of its journal
 registry_queries  the answers to what clients ask the registry
 offsets           ranges of offsets with a value each
 held_state        what an exchange holds for queues to come: waiting, leaving, within bounds
@@ -20,6 +23,7 @@ held_records      the journal records of what is held, as bytes
 held_replay       what is held, rebuilt from its journal
 queue_state       one queue: what is ready, who holds what, what was seen before
 retry             the retry policy: how long a message waits, and which attempt is its last
+dead_letter_circle  whether what dies in a queue would come back to it
 fingerprint       what equal causes of failure have in common, as twelve digits
 move              the two ends of a move between actors: exactly once, whatever crashes
 queue_contents    what survives of a queue: its living messages, what it has seen, its counters
@@ -65,6 +69,8 @@ recurrence        at which instants a schedule fires, and what of those that wer
 delay_records     the scheduler's journal records as bytes
 
 readings          pages of numbers and the tree, as people and rules look at them
+event_messages    events as messages: their routing keys and bodies
+topology_news     what changed in the topology, and who consumes, as events
 broker_events     what happened, in order, numbered
 
 What an actor is
@@ -75,8 +81,10 @@ cell              the rounds: facts in, decide, commit, frames out
 loop              the cell's clock and sockets, the one loop of a process
 
 Actors
+event_publisher   publishes the broker's events, as far as there is room
 monitor           watches the others, and tells whoever asks
 registry          the topology, journaled, and the directory of who lives where
+registry_definitions  the whole topology told, or laid down in one step
 registry_deleting deletes queues, and exchanges that hold messages
 exchange          routes batches, keeps them until every queue has answered
 holding           what an exchange does with messages that no queue wants

@@ -20,6 +20,7 @@ from posthouse.supervisor.meter import Meter
 from posthouse.transport.limits import Limits
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import Message
+from posthouse.transport.messages_sessions import SessionInfo
 
 
 class Context(Protocol):
@@ -66,6 +67,9 @@ class Context(Protocol):
 
     def release(self, arrived: Arrived) -> None:
         """Let go of one hold."""
+
+    def sessions(self) -> list[SessionInfo]:
+        """The sessions that clients have with this actor."""
 
     def is_congested(self, link: Link) -> bool:
         """So much waits for this peer that nothing more should be given to it now."""

@@ -35,6 +35,11 @@ class BrokerEvents:
         return self._last
 
     @property
+    def first(self) -> int:
+        """The number of the oldest event that is kept, or of the one to come."""
+        return self._events[0].number if self._events else self._last + 1
+
+    @property
     def standing(self) -> list[BrokerEvent]:
         """Alarms of actors that stand, oldest first."""
         return list(self._standing.values())

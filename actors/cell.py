@@ -18,6 +18,7 @@ import msgspec
 
 from posthouse.actors import measures
 from posthouse.actors.actor import Actor, Context
+from posthouse.actors.connections import sessions_of
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.disk import Buffer
 from posthouse.supervisor.journal import Journal
@@ -28,6 +29,7 @@ from posthouse.transport.limits import Limits
 from posthouse.transport.links import Arrived, Identity, Link, Links, Opened, Route, Settled
 from posthouse.transport.messages import Batch, Failed, Message, Reply, TopologyChange
 from posthouse.transport.messages_dead import Bury, Republish, Restore
+from posthouse.transport.messages_sessions import SessionInfo
 
 CONGESTED_BYTES: Final = 4 * 1024 * 1024
 TICK_MS: Final = 100
@@ -189,6 +191,9 @@ class Cell:
         arrived.holds -= 1
         if arrived.holds == 0:
             self._to_settle.append(arrived)
+
+    def sessions(self) -> list[SessionInfo]:
+        return sessions_of(self.actor_id, self.links.served, wall_ms=self.wall_ms, monotonic_ms=self.monotonic_ms)
 
     def is_congested(self, link: Link) -> bool:
         return link.sender.backlog_bytes > CONGESTED_BYTES

@@ -30,7 +30,7 @@ from posthouse.actors.dead_letter_records import (
 )
 from posthouse.actors.dead_letter_replay import replay_record
 from posthouse.actors.dead_letter_store import DeadLetterStore, StoreLimits
-from posthouse.actors.death_headers import HOPS_MAX, deaths_of
+from posthouse.actors.death_headers import has_come_too_far
 from posthouse.actors.move import Admission
 from posthouse.actors.outgoing import Outgoing
 from posthouse.actors.past_lives import continued, forgotten
@@ -58,9 +58,9 @@ from posthouse.transport.messages_dead import (
     RedriveStatus,
     UndoRedrive,
 )
+from posthouse.transport.messages_sessions import ListSessions
 
 LIST_MAX: Final = 1_000
-COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
 COMPACT_RATIO: Final = 4
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 DISK_LOOK_MS: Final = 1_000
@@ -182,7 +182,7 @@ class DeadLetterActor:
 
     def _take(self, bury: Bury, batch: Batch, death: Death, last_seq: int) -> None:
         """Letters with one earlier life, or none."""
-        if death.republish_to is not None and len(deaths_of(headers_of(batch))) >= HOPS_MAX:
+        if death.republish_to is not None and has_come_too_far(headers_of(batch)):
             death = msgspec.structs.replace(death, reason=TOO_MANY_HOPS, republish_to=None)
         raw = memoryview(bury.batch) if batch.count == bury.count else messages.encode(batch)
         entry = self._store.bury(bury.stream, last_seq, death, batch, raw)
@@ -248,6 +248,8 @@ class DeadLetterActor:
                 context.reply(link, request, self._returns.status(number, stop=stop))
             case UndoRedrive():
                 self._returns.undo(link, message)
+            case ListSessions(request):
+                context.reply(link, request, context.sessions())
             case DeadLetterStatus(request):
                 context.reply(link, request, self._status())
             case _:
@@ -325,7 +327,7 @@ class DeadLetterActor:
         journal.rotate([(Kind.MARK, encode_mark(self._store.mark()))])
         self._trim()
         size = journal.stats().bytes
-        if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * backlog.body_bytes:
+        if size > self._limits.compact_bytes_min and size > COMPACT_RATIO * backlog.body_bytes:
             span = journal.next_position - journal.first_position
             moved = 0
             for entry in backlog.placed_below(journal.first_position + span // 4):

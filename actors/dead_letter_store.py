@@ -42,6 +42,8 @@ class StoreLimits(NamedTuple):
     bytes_max: int = 4 * 1024 * 1024 * 1024
     memory_bytes_max: int = 2 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
+    compact_bytes_min: int = 64 * 1024 * 1024
+    """A journal that is larger is relieved of old segments in which little lives."""
     past_bytes_max: int = 32 * 1024 * 1024
     """Journal that no letter needs is kept up to this size, so that what dies again goes on with its history."""
 

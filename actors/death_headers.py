@@ -11,7 +11,10 @@ from typing import Any, Final, NamedTuple, final
 
 DEATHS: Final = "x-death"
 HOPS_MAX: Final = 16
-"""With more entries in `x-death` than this a message is republished no more."""
+"""With so many entries in `x-death` a message is republished no more."""
+
+ROUNDS_MAX: Final = 1_000
+"""Nor when it has died so often in all: a handler that rejects in a circle adds no entry, only to the count of one."""
 
 REASON_WORDS: Final = {"attempts_exhausted": "delivery_limit", "max_length": "maxlen"}
 """What RabbitMQ calls a reason, where the word is another."""
@@ -64,6 +67,14 @@ def with_death(headers: dict[str, Any] | None, latest: LatestDeath) -> dict[str,
     if "x-first-death-reason" not in told:
         told |= {f"x-first-death-{name}": value for name, value in place.items()}
     return told | {f"x-last-death-{name}": value for name, value in place.items()}
+
+
+def has_come_too_far(headers: dict[str, Any] | None) -> bool:
+    """Has a message with these headers died in so many places, or so often, that it is republished no more?"""
+    deaths = deaths_of(headers)
+    counts = [one.get("count") for one in deaths]
+    rounds = sum(count for count in counts if isinstance(count, int) and 0 < count < 1 << 62)
+    return len(deaths) >= HOPS_MAX or rounds >= ROUNDS_MAX
 
 
 def is_cycle(queue: str, deaths: list[dict[str, Any]]) -> bool:

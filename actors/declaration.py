@@ -13,10 +13,13 @@ from posthouse.actors.breaker import check_breaker
 from posthouse.actors.retry import DELAY_MS_MAX, check_retry
 from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
-from posthouse.transport.names import check_name, check_routing_key, shown
+from posthouse.transport.names import EVENTS, check_name, check_routing_key, shown
 
 DEFAULT_EXCHANGE: Final = ExchangeSpec(name="", kind="direct")
 """Always there; every queue is bound to it by its own name."""
+
+EVENTS_EXCHANGE: Final = ExchangeSpec(name=EVENTS, kind="topic", internal=True, unrouted="drop")
+"""The broker's own: it declares it, and alone publishes to it."""
 
 RESERVED_PREFIXES: Final = ("amq.", "posthouse.")
 """Names that only the broker gives."""
@@ -51,6 +54,7 @@ def check_exchange(spec: ExchangeSpec) -> None:
         raise InvalidArgument(f"the unrouted policy {shown(spec.unrouted)} does not exist; there are: {served}")
     if spec.alternate is not None:
         check_name("alternate exchange", spec.alternate, may_be_empty=True)
+        refuse_own(spec.alternate, "is nobody's alternate")
     if (spec.unrouted == "alternate") != (spec.alternate is not None):
         raise InvalidArgument(
             f"exchange {shown(spec.name)} has the unrouted policy {spec.unrouted!r} and the alternate "
@@ -125,6 +129,7 @@ def _check_dead_letter_exchange(spec: QueueSpec) -> None:
             )
         return
     check_name("dead-letter exchange", spec.dead_letter_exchange, may_be_empty=True)
+    refuse_own(spec.dead_letter_exchange, "takes no dead letters")
     if spec.dead_letter_routing_key is not None:
         check_routing_key(spec.dead_letter_routing_key)
     if spec.dead_letter == "off":
@@ -153,6 +158,12 @@ def refuse_reserved(what: str, name: str) -> None:
             f"the {what} name {shown(name)} is reserved: names that start with "
             f"{' or '.join(map(repr, RESERVED_PREFIXES))} are given by the broker only"
         )
+
+
+def refuse_own(name: str | None, why: str) -> None:
+    """Refuse if this is an exchange of the broker's own, in which only its own messages are to appear."""
+    if name is not None and name.startswith(RESERVED_PREFIXES):
+        raise InvalidArgument(f"exchange {shown(name)} is the broker's own and {why}")
 
 
 def refuse_default(name: str, why: str) -> None:

@@ -55,9 +55,10 @@ class DelayRepeats:
         match message:
             case Repeat(request):
                 context.reply(link, request, self._repeat(message))
-            case ListRecurring(request):
+            case ListRecurring(request, with_bodies):
                 in_order = sorted(schedules, key=lambda schedule: schedule.key)
-                context.reply(link, request, [self._info(schedule, 1) for schedule in in_order])
+                infos = [self._info(schedule, 1, with_body=with_bodies) for schedule in in_order]
+                context.reply(link, request, infos)
             case StopRecurring(request, name):
                 schedule = schedules.find(name)
                 context.append(Kind.STOPPED, records.encode(schedule.schedule_id))
@@ -87,11 +88,13 @@ class DelayRepeats:
         old = self._schedules.get(new.key)
         if old is not None and _what(old) == _what(new):
             return self._info(old, SHOWN_NEXT_MAX)
-        self._check_new(new.exchange)
+        self._check_new("" if asked.is_exchange_new else new.exchange)
         check_rule(new.rule, self._context.wall_ms)
         self._schedules.check_room(new)
+        if asked.is_dry_run:
+            return self._info(new, 0)
         if old is None:
-            new.schedule_id = self._state.contents.next_id
+            new.schedule_id, new.is_paused = self._state.contents.next_id, asked.is_paused
             self._state.contents.next_id += 1
         else:
             new.schedule_id, new.failed_id = old.schedule_id, old.failed_id
@@ -132,7 +135,7 @@ class DelayRepeats:
         self._context.append(Kind.SCHEDULE, records.encode(schedule))
         self._schedules.put(schedule)
 
-    def _info(self, schedule: Schedule, next_max: int) -> RecurringInfo:
+    def _info(self, schedule: Schedule, next_max: int, *, with_body: bool = False) -> RecurringInfo:
         rule = schedule.rule
         problem = self._schedules.problems.get(schedule.schedule_id, "")
         is_quiet = schedule.is_paused or problem
@@ -153,6 +156,8 @@ class DelayRepeats:
             count=schedule.count,
             is_paused=schedule.is_paused,
             problem=problem,
+            headers=decode_headers(msgspec.Raw(schedule.headers)) if with_body else None,
+            body=schedule.body if with_body else None,
         )
 
     def _instants(self, schedule: Schedule) -> Iterator[int]:

@@ -25,6 +25,7 @@ from posthouse.transport.messages_delay import (
     ListDelayed,
     RescheduleDelayed,
 )
+from posthouse.transport.messages_sessions import ListSessions
 
 LIST_MESSAGES_MAX: Final = 1_000
 
@@ -55,6 +56,8 @@ class DelayRequests:
             case FireDelayed(request, scheduled_id, key):
                 self._reschedule(state.find(scheduled_id, key), context.wall_ms)
                 context.reply(link, request, None)
+            case ListSessions(request):
+                context.reply(link, request, context.sessions())
             case DelayStatus(request):
                 context.reply(link, request, self._status())
             case _:

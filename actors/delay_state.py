@@ -266,5 +266,5 @@ def check_due(due_ms: int, now_ms: int) -> None:
     """Raise InvalidArgument for a time that nobody can mean. One that has passed is due at once."""
     if not 0 < due_ms <= now_ms + DELAY_MS_MAX:
         raise InvalidArgument(
-            f"deliver_at_ms is {due_ms}; it is milliseconds since 1970, and at most a century from now"
+            f"deliver_at_ms is {due_ms}, in milliseconds since 1970; it lies after 1970 and at most a century from now"
         )

@@ -9,7 +9,10 @@ Fails with: nothing of its own. Hostile bytes are counted, answered with a RESET
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, final
+
+import msgspec
 
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import wire
@@ -39,7 +42,8 @@ class Session:
 class Door:
     """Who talks to whom. Pure: frames in, frames out, to clients and to actors."""
 
-    def __init__(self) -> None:
+    def __init__(self, address_of: Callable[[bytes], str] = lambda client: "unknown") -> None:
+        self._address_of = address_of
         self.to_clients: list[ToSend] = []
         self.to_actors: list[ToSend] = []
         self.to_supervisor: list[control.FromChild] = []
@@ -54,7 +58,7 @@ class Door:
         try:
             header = wire.unpack_header(frame)
             if header.kind == Kind.HELLO:
-                self._open(client, header, frame)
+                frame = self._open(client, header, frame)
         except (ProtocolViolation, NotDone) as error:
             self.violations += 1
             number, _, kind = wire.glance(frame)
@@ -113,12 +117,20 @@ class Door:
     def session_count(self) -> int:
         return len(self._sessions)
 
-    def _open(self, client: bytes, header: Header, frame: bytes | memoryview) -> None:
-        if header.session in self._sessions:
-            return
+    def _open(self, client: bytes, header: Header, frame: bytes | memoryview) -> bytes:
+        """Returns the HELLO as it goes on: with the address it came from, whatever it said of that itself."""
         if header.session == 0:
             raise ProtocolViolation("a HELLO carries no session of its own")
-        target = wire.unpack_hello(frame).target
+        hello = wire.unpack_hello(frame)
+        if header.session not in self._sessions:
+            self._begin(client, header.session, hello.target)
+        hello = msgspec.structs.replace(hello, remote=self._address_of(client)[: wire.ORIGIN_BYTES_MAX])
+        body = wire.pack_body(hello)
+        if len(body) > wire.HELLO_BYTES_MAX:
+            body = wire.pack_body(msgspec.structs.replace(hello, program="", host=""))
+        return wire.pack_header(header) + body
+
+    def _begin(self, client: bytes, number: int, target: str) -> None:
         mine = self._by_client.setdefault(client, {})
         if len(self._sessions) >= SESSIONS_MAX or len(mine) >= SESSIONS_PER_CLIENT_MAX:
             if not mine:
@@ -126,8 +138,8 @@ class Door:
             raise NotDone(
                 f"the door has {len(self._sessions)} sessions, {len(mine)} of them on this connection: too many"
             )
-        self._sessions[header.session] = Session(header.session, client, target)
-        mine[header.session] = None
+        self._sessions[number] = Session(number, client, target)
+        mine[number] = None
         if target not in self._actors:
             self._actors[target] = None
             self.to_supervisor.append(control.Watch(target))

@@ -23,7 +23,9 @@ class DoorLoop:
     def __init__(self, life: Life, sockets: Sockets) -> None:
         self._life = life
         self._sockets = sockets
-        self._door = Door()
+        assert sockets.served is not None, "a door is served before its loop begins"
+        sockets.served.learn_addresses()
+        self._door = Door(sockets.served.address_of)
         self._is_stopping = False
 
     def run(self) -> int:
@@ -68,6 +70,7 @@ class DoorLoop:
         door.to_clients.clear()
         for client in gone:
             door.client_gone(client)
+            served.forget_address(client)
         for name, frame in door.to_actors:
             outbound.send(
                 name, frame

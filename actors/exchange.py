@@ -10,6 +10,7 @@ next life.
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, TypeGuard, final
 
 import msgspec
@@ -61,7 +62,8 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_calls import ReceiveReplies, ReplyStatus
 from posthouse.transport.messages_dead import Republish
 from posthouse.transport.messages_delay import Scheduled
-from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY, actor_of_queue
+from posthouse.transport.messages_sessions import ListSessions
+from posthouse.transport.names import DEAD_LETTER, DELAY, EVENTS, MONITOR, REGISTRY, actor_of_queue
 
 
 @final
@@ -108,6 +110,8 @@ class ExchangeActor:
             self._take(arrived, batch, message.batch, message)
         elif isinstance(message, ReceiveReplies | ReplyStatus) and self._replies is not None:
             self._look_after_replies(self._replies, link, message)
+        elif isinstance(message, ListSessions):
+            self._context.reply(link, message.request, self._context.sessions())
         elif not answer(self._context, link, message, self._spec, self._holding, self._router, self._topology):
             raise ProtocolViolation(f"an exchange does not understand {type(message).__name__}")
 
@@ -173,7 +177,7 @@ class ExchangeActor:
         if self._receipts.is_repeat(arrived, batch):
             return
         try:
-            self._check(batch, move)
+            self._check(arrived.link, batch, move)
             if batch.options is not None and batch.options.deliver_at_ms is not None:
                 self._schedule(arrived, batch, raw)
                 return
@@ -207,7 +211,7 @@ class ExchangeActor:
         self._receipts.owe(pending)
         self._context.forward(self._delay, raw, len(memoryview(raw)), batch.count, pending)
 
-    def _check(self, batch: Batch, move: Republish | None) -> None:
+    def _check(self, link: Link, batch: Batch, move: Republish | None) -> None:
         check_batch(batch, self._context.limits)
         check_readable(batch)
         if batch.exchange != self._name:
@@ -215,7 +219,8 @@ class ExchangeActor:
         spec = self._topology.exchanges.get(self._name)
         if spec is None:
             raise UnknownExchange(f"exchange {self._name!r} has just been deleted")
-        if spec.internal and move is None:
+        is_own = self._name == EVENTS and link.client_name == MONITOR and not link.client_id
+        if spec.internal and move is None and not is_own:
             raise PreconditionFailed(f"exchange {self._name!r} is internal: publish to an exchange that is bound to it")
 
     def _route(self, arrived: Arrived, batch: Batch, raw: msgspec.Raw) -> Pending:
@@ -232,10 +237,7 @@ class ExchangeActor:
             self.dropped += batch.count
             return Pending(arrived, batch, (), durability_of(batch))
         if route.fallback == "return" or holding is None:
-            raise Unroutable(
-                f"exchange {self._name!r} has no queue for routing key {batch.routing_key!r}; "
-                f"`posthouse explain {self._name} --key {batch.routing_key}` shows why"
-            )
+            raise Unroutable(_nobody(self._name, batch.routing_key))
         is_held = route.fallback == "hold"
         return Pending(arrived, batch, (), holding.take(batch, raw, at_once=not is_held), is_held=is_held)
 
@@ -351,6 +353,14 @@ class ExchangeActor:
         self._holding.moves.lost(context for context in contexts if type(context) is Onward)
         contexts = [context for context in contexts if type(context) is not Onward]
         return contexts + self._holding.moves.give_up(queue)
+
+
+def _nobody(exchange: str, routing_key: str) -> str:
+    """Why a message is returned, and where to look."""
+    if not exchange:
+        return f"no queue is named {routing_key!r}, and the default exchange '' routes by name; declare the queue first"
+    command = f"posthouse explain {shlex.quote(exchange)} --key {shlex.quote(routing_key)}"
+    return f"exchange {exchange!r} has no queue for routing key {routing_key!r}; `{command}` shows why"
 
 
 def _is_quarantine(message: control.FromSupervisor) -> TypeGuard[control.Down]:

@@ -22,7 +22,6 @@ from posthouse.actors.held_state import HeldState
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport.messages import Batch
 
-COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
 COMPACT_RATIO: Final = 4
 """The journal may be this many times as large as what is held before old batches are copied forward."""
 
@@ -33,11 +32,11 @@ COPY_BYTES_MAX: Final = 16 * 1024 * 1024
 class HeldJournal:
     """What one exchange writes down."""
 
-    def __init__(self, context: Context, state: HeldState, *, is_durable: bool) -> None:
+    def __init__(self, context: Context, state: HeldState, compact_bytes_min: int, *, is_durable: bool) -> None:
         self.is_durable = is_durable
-        self.compact_bytes_min = COMPACT_BYTES_MIN
         self._context = context
         self._state = state
+        self._compact_bytes_min = compact_bytes_min
 
     def replay(self, for_ms: int) -> None:
         """Rebuild what was held when the last life ended. Raises JournalCorrupt."""
@@ -104,7 +103,7 @@ class HeldJournal:
         journal.rotate([(Kind.MARK, encode(state.mark()))])
         self._trim()
         size = journal.stats().bytes
-        if size <= self.compact_bytes_min or size <= COMPACT_RATIO * state.bytes:
+        if size <= self._compact_bytes_min or size <= COMPACT_RATIO * state.bytes:
             return
         restated = state.restated()
         span = journal.next_position - journal.first_position

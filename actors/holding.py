@@ -39,7 +39,8 @@ LEAVING_MAX: Final = 20_000
 @dataclass(frozen=True)
 class HoldLimits:
     """How long and how much an exchange holds where its declaration does not say. Bodies beyond `memory_bytes_max`
-    stay in the journal only; with less than `disk_free_bytes_min` left on the disk nothing more is held.
+    stay in the journal only; with less than `disk_free_bytes_min` left on the disk nothing more is held. A journal over
+    `compact_bytes_min` is relieved of old segments in which little lives.
     """
 
     for_ms: int = 24 * 60 * 60 * 1000
@@ -47,6 +48,7 @@ class HoldLimits:
     bytes_max: int = 256 * 1024 * 1024
     memory_bytes_max: int = 8 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
+    compact_bytes_min: int = 64 * 1024 * 1024
 
     def of(self, spec: ExchangeSpec) -> HoldLimits:
         """The limits of one exchange."""
@@ -56,6 +58,7 @@ class HoldLimits:
             self.bytes_max if spec.hold_max_bytes is None else spec.hold_max_bytes,
             self.memory_bytes_max,
             self.disk_free_bytes_min,
+            self.compact_bytes_min,
         )
 
 
@@ -70,7 +73,7 @@ class Holding:
         self.is_durable = spec.durable
         self.is_closing = False
         self.state = HeldState(self.limits.memory_bytes_max)
-        self.journal = HeldJournal(context, self.state, is_durable=spec.durable)
+        self.journal = HeldJournal(context, self.state, self.limits.compact_bytes_min, is_durable=spec.durable)
         self.moves = HeldMoves(context, spec.name, self.state, self.journal, queue_link, self._now_ms)
         self._context = context
         self._exchange = spec.name

@@ -18,6 +18,12 @@ from posthouse.supervisor.meter import WORDS, Meter
 SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bounds of the buckets in which times are counted, in seconds."""
 
+WAITS: Final = (
+    *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+    *(10.0, 30.0, 60.0, 300.0, 1_800.0, 3_600.0),
+)
+"""Bounds for times that are told by clocks of milliseconds and may be long."""
+
 ATTEMPTS: Final = (1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 100.0)
 MICRO: Final = 1_000_000
 

@@ -14,16 +14,21 @@ from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
+from posthouse.actors import measures
 from posthouse.actors.actor import Context
 from posthouse.actors.broker_events import BrokerEvents
+from posthouse.actors.event_publisher import EventPublisher
 from posthouse.actors.readings import Readings, ReadPage, ReadProcess
+from posthouse.actors.topology_news import ConsumerNews, News, TopologyNews
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.figures import MachineFigures
 from posthouse.supervisor.meter import Meter
 from posthouse.transport.errors import InvalidArgument, ProtocolViolation
 from posthouse.transport.links import Arrived, Link
-from posthouse.transport.messages import Message
+from posthouse.transport.messages import Message, Receipt, TopologyChange, WatchTopology
 from posthouse.transport.messages_monitor import Machine, Overview, ReadEvents, ReadOverview
+from posthouse.transport.messages_sessions import ListSessions
+from posthouse.transport.names import REGISTRY
 
 SAMPLE_MS: Final = 1_000
 EVENTS_PER_ANSWER_MAX: Final = 10_000
@@ -69,6 +74,10 @@ class MonitorActor:
         self._senses = senses
         self._readings = Readings(senses.page, senses.process)
         self._events: BrokerEvents | None = None
+        self._publisher = EventPublisher(context)
+        self._registry = context.connect(REGISTRY, survives=False)
+        self._topology_news = TopologyNews()
+        self._consumer_news = ConsumerNews()
         self._waiting: list[_Waiting] = []
         self._asked = 0
         self._machine = Machine()
@@ -85,19 +94,30 @@ class MonitorActor:
         match message:
             case ReadOverview(request, kinds, with_history):
                 self._context.reply(link, request, self._overview(kinds, with_history))
+            case ListSessions(request):
+                self._context.reply(link, request, self._context.sessions())
+            case TopologyChange() if link is self._registry:
+                self._tell(self._topology_news.told(message))
+            case Receipt() if self._publisher.owns(link):
+                pass  # Its settlement says that an event arrived; one that was refused is not published again.
             case ReadEvents():
                 self._read_events(link, message)
             case _:
                 raise ProtocolViolation(f"a monitor does not understand {type(message).__name__}")
 
     def link_opened(self, link: Link) -> None:
-        """Readers come and go."""
+        if link is self._registry:
+            self._context.send(link, WatchTopology(1))
 
     def link_ended(self, link: Link, abandoned: list[Any]) -> None:
+        if self._publisher.owns(link):
+            self._publisher.abandoned(abandoned)
         self._waiting = [waiting for waiting in self._waiting if waiting.link is not link]
 
     def settled(self, link: Link, contexts: list[Any]) -> None:
         """Answers need no acknowledgement."""
+        if self._publisher.owns(link):
+            self._publisher.settled(contexts)
 
     def wake(self, key: str) -> None:
         if key == "sample":
@@ -112,17 +132,28 @@ class MonitorActor:
                 self._events.alarmed(message)
             case control.Tree(request, nodes) if request == self._asked:
                 self._readings.take(nodes, self._context.wall_ms)
+                self._tell(self._consumer_news.read(self._readings.actors.values()))
                 self._machine = Machine(**self._senses.machine()._asdict())
             case _:
                 pass
 
     def finish_round(self) -> None:
+        assert self._events is not None
         self._answer_waiting()
+        self._publisher.publish(self._events)
 
     def measure(self, meter: Meter) -> None:
-        """The monitor shows what all actors show."""
+        meter.set(measures.EVENTS_PUBLISHED, self._publisher.published)
+        meter.set(measures.EVENTS_DROPPED, self._publisher.dropped)
 
     # ---- inside ----
+
+    def _tell(self, told: list[News]) -> None:
+        assert self._events is not None
+        for news in told:
+            self._events.add(
+                self._context.wall_ms, news.kind, news.actor, severity=news.severity, text=news.text, **news.fields
+            )
 
     def _sample(self) -> None:
         self._asked += 1

@@ -19,10 +19,17 @@ from posthouse.actors.breaker import Breaker
 from posthouse.actors.departures import TIMER as DEPARTURES
 from posthouse.actors.departures import Departures
 from posthouse.actors.move import Admission
-from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult
+from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult, by_receiver
 from posthouse.actors.queue_figures import show
 from posthouse.actors.queue_history import Failure
-from posthouse.actors.queue_records import ExpiresRecord, Kind, encode_expires, encode_ranges, encode_store
+from posthouse.actors.queue_records import (
+    ExpiresRecord,
+    Kind,
+    encode_expires,
+    encode_ranges,
+    encode_receivers,
+    encode_store,
+)
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.retry import check_delay_ms
 from posthouse.actors.segments import rotate
@@ -54,6 +61,7 @@ from posthouse.transport.messages import (
     StoreNote,
 )
 from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
+from posthouse.transport.messages_sessions import ListSessions
 from posthouse.transport.messages_use import PrepareDelete, QueueUsed
 from posthouse.transport.names import DEAD_LETTER, REGISTRY
 
@@ -65,11 +73,13 @@ DISK_LOOK_MS: Final = 1_000
 @dataclass(frozen=True)
 class QueueLimits:
     """Bodies beyond `memory_bytes_max` stay in the journal only and are read back when their turn comes; with less
-    than `disk_free_bytes_min` left on the disk nothing new is stored.
+    than `disk_free_bytes_min` left on the disk nothing new is stored. A journal over `compact_bytes_min` is relieved
+    of old segments in which little lives.
     """
 
     memory_bytes_max: int = 64 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
+    compact_bytes_min: int = 64 * 1024 * 1024
 
 
 @final
@@ -102,8 +112,7 @@ class QueueActor:
         self._look_at_disk()
         replay = self._state.replay
         for records in self._context.journal.replay_chunks():
-            for record in records:
-                replay.record(record.position, record.kind, record.payload)
+            replay.chunk(records)
             if self._state.storage.bytes_in_memory > self._limits.memory_bytes_max:
                 self._state.storage.shed(self._limits.memory_bytes_max)
         replay.finish()
@@ -176,7 +185,8 @@ class QueueActor:
             self._watch_breaker(self._state.breaker)
         if self._spec.durable:
             if self._context.journal.segment_is_full:
-                rotate(self._context.journal, self._state.storage, self._bytes.of)
+                compact_bytes_min = self._limits.compact_bytes_min
+                rotate(self._context.journal, self._state.storage, self._bytes.of, compact_bytes_min)
             self._state.storage.shed(self._limits.memory_bytes_max)
 
     def measure(self, meter: Meter) -> None:
@@ -284,9 +294,8 @@ class QueueActor:
         context, state = self._context, self._state
         match message:
             case Consume(request, consumer, prefetch, auto_ack, exclusive):
-                state.add_consumer(
-                    link.session, consumer, link.client_id, link.client_name, prefetch, auto_ack, exclusive
-                )
+                name, now_ms = link.client_name, self._now_ms
+                state.add_consumer(link.session, consumer, link.client_id, name, prefetch, auto_ack, exclusive, now_ms)
                 self._usage.had_consumer()
                 context.reply(link, request, None)
             case Cancel(request, consumer):
@@ -309,6 +318,8 @@ class QueueActor:
                 context.reply(link, request, msgspec.structs.replace(state.info(), journal_bytes=size))
             case QueueConsumers(request):
                 context.reply(link, request, state.consumers())
+            case ListSessions(request):
+                context.reply(link, request, context.sessions())
             case LookAfter(request, first_offset, last_offset):
                 context.reply(link, request, state.look_after(first_offset, max(first_offset, last_offset)))
             case TakeBack(request) if link.client_name == DEAD_LETTER:
@@ -327,7 +338,7 @@ class QueueActor:
     def _get(self, link: Link, request: int, auto_ack: bool) -> None:
         self._drop_late()
         self._usage.used()
-        delivery = self._state.get_one(link.session, link.client_id, auto_ack, self._now_ms)
+        delivery = self._state.get_one(link.session, link.client_id, auto_ack, self._now_ms, link.client_name)
         if delivery is not None:
             self._deliver([delivery])
         self._context.reply(link, request, None if delivery is None else delivery.first_offset)
@@ -372,16 +383,9 @@ class QueueActor:
                 (self._congested.add if is_congested else self._congested.discard)(session)
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
-        delivered: list[tuple[int, int]] = []
-        settled: list[tuple[int, int]] = []
-        for delivery in deliveries:
-            ranges = (delivery.first_offset, delivery.first_offset + delivery.count - 1)
-            (settled if delivery.settled else delivered).append(ranges)
         if self._spec.durable:
-            if delivered:
-                self._context.append(Kind.DELIVERED, encode_ranges(delivered), is_durable=False)
-            if settled:
-                self._context.append(Kind.SETTLED, encode_ranges(settled), is_durable=False)
+            for kind, receivers in by_receiver(deliveries, lambda session: self._sessions[session].client_name):
+                self._context.append(kind, encode_receivers(receivers), is_durable=False)
         for delivery in deliveries:
             start, stop = delivery.start, delivery.start + delivery.count
             part = Slice(delivery.first_offset, delivery.attempt, delivery.entry, start, stop)

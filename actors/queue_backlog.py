@@ -74,6 +74,21 @@ class Backlog:
         self.body_bytes += entry.live_bytes
         self.bytes_in_memory += entry.footprint
 
+    @property
+    def last_first_offset(self) -> int:
+        """Of the batches that were ever added and are not forgotten yet; 0 without any."""
+        return self._first_offsets[-1] if self._first_offsets else 0
+
+    def extend(self, run: list[StoredBatch]) -> None:
+        """`add` and `place` for batches that the journal holds, all behind what is there, each with its position."""
+        self._first_offsets += [entry.first_offset for entry in run]
+        self._batches += run
+        self.live += sum([entry.live for entry in run])
+        self.body_bytes += sum([entry.live_bytes for entry in run])
+        self.bytes_in_memory += sum([entry.footprint for entry in run])
+        self._sheddable.update([(entry.first_offset, entry) for entry in run])
+        self._placed.update([(entry.position, entry) for entry in run if entry.position is not None])
+
     def find(self, offset: int) -> StoredBatch:
         """The batch of a living offset."""
         entry = self._batches[bisect_right(self._first_offsets, offset, self._head) - 1]

@@ -39,6 +39,7 @@ class Consumer(msgspec.Struct, eq=False, kw_only=True):
     credit: int
     in_line: bool = False
     is_paused: bool = False
+    since_ms: int = 0
     unacked: RangeMap[int] = msgspec.field(default_factory=RangeMap)
 
 
@@ -93,7 +94,7 @@ class Consumers:
         self._by_key[consumer.session, consumer.consumer] = consumer
         self._join(consumer)
 
-    def getter(self, session: int, client_id: int) -> Consumer:
+    def getter(self, session: int, client_id: int, client_name: str = "") -> Consumer:
         """Who holds what a session asks for one by one. May raise ResourceLocked."""
         self._refuse_beside_exclusive()
         if self._is_single_active and self._by_key:
@@ -106,7 +107,7 @@ class Consumers:
                 session=session,
                 consumer=GETTER,
                 client_id=client_id,
-                client_name="",
+                client_name=client_name,
                 prefetch=0,
                 auto_ack=False,
                 exclusive=False,

@@ -6,11 +6,13 @@ Frozen records without behaviour. Offsets are inclusive; `start` and `stop` are 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, final
 
 import msgspec
 
 from posthouse.actors.queue_failures import Fate
+from posthouse.actors.queue_records import Kind
 from posthouse.actors.stored_batch import StoredBatch
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages import Outcome
@@ -66,6 +68,28 @@ class Settlement(NamedTuple):
     settled: list[tuple[int, int]]
     unknown: int
     fate: Fate | None = None
+
+
+Receivers = list[tuple[str, int, list[tuple[int, int]]]]
+"""Client name, number of the consumer, and the ranges it got."""
+
+
+def by_receiver(deliveries: Iterable[Delivery], name_of: Callable[[int], str]) -> Iterator[tuple[Kind, Receivers]]:
+    """What the journal says of deliveries, a record for those to be settled and one for those with auto-ack.
+
+    `name_of` is the name of the client of a session.
+    """
+    found: dict[tuple[bool, int, int], list[tuple[int, int]]] = {}
+    for one in deliveries:
+        found.setdefault((one.settled, one.session, one.consumer), []).append((one.first_offset, one.last_offset))
+    for kind, is_settled in ((Kind.GIVEN, False), (Kind.TAKEN, True)):
+        receivers = [
+            (name_of(session), consumer, ranges)
+            for (settled, session, consumer), ranges in found.items()
+            if settled is is_settled
+        ]
+        if receivers:
+            yield kind, receivers
 
 
 def pairs_of(outcome: int, ranges: list[int]) -> list[tuple[int, int]]:

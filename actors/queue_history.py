@@ -113,6 +113,7 @@ class Histories:
             error_type=self._shared(error.get("type", "")[:TYPE_CHARACTERS_MAX]),
             error=self._shared((error.get("message") or failure.reason)[:TEXT_CHARACTERS_MAX]),
             traceback=self._shared(error.get("traceback", "")[-TRACEBACK_CHARACTERS_MAX:]),
+            reason=self._shared(failure.reason[:TEXT_CHARACTERS_MAX]),
         )
 
     def _shared(self, text: str) -> str:

@@ -35,10 +35,16 @@
                 └──────────────────────────────────────────────────────────┘
     12 EXPIRED  as SETTLED: their time was over
     13 DROPPED  as SETTLED: the queue was too long
+    14 GIVEN    ┌──────────────────────────────────────────────────────────┐
+    15 TAKEN    │ MessagePack [[client name, consumer,                     │
+                │   [first, last, …]], …]                                  │
+                └──────────────────────────────────────────────────────────┘
+                GIVEN as DELIVERED, TAKEN as SETTLED (to a consumer with auto-ack), and to whom. DELIVERED itself is
+                not written any more.
     20 LATE     as SETTLED: calls whose deadline passed
 
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
-mark. SETTLED, REJECTED, PURGED, LEFT, EXPIRED, DROPPED and LATE differ only in the counter they move.
+mark. SETTLED, TAKEN, REJECTED, PURGED, LEFT, EXPIRED, DROPPED and LATE differ only in the counter they move.
 Checksums are the journal's business: bytes that pass them and still make no sense are damage or a newer version,
 and are refused as `JournalCorrupt`.
 """
@@ -77,6 +83,8 @@ class Kind(enum.IntEnum):
     EXPIRES = 11
     EXPIRED = 12
     DROPPED = 13
+    GIVEN = 14
+    TAKEN = 15
     LATE = 20
 
 
@@ -139,6 +147,15 @@ class ExpiresRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 @final
+class Receiver(msgspec.Struct, frozen=True, array_like=True):
+    """What one consumer got in one round, as flat ranges. `consumer` is its number in its session, 0 for `get`."""
+
+    client_name: str
+    consumer: int
+    ranges: list[int]
+
+
+@final
 class Moved(NamedTuple):
     """A MOVED record taken apart."""
 
@@ -153,6 +170,7 @@ _mark = msgspec.msgpack.Decoder(Mark)
 _retry = msgspec.msgpack.Decoder(RetryRecord)
 _leaving = msgspec.msgpack.Decoder(LeavingRecord)
 _expires = msgspec.msgpack.Decoder(ExpiresRecord)
+_receivers = msgspec.msgpack.Decoder(list[Receiver])
 
 
 def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
@@ -163,6 +181,16 @@ def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
 def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
     """A DELIVERED, SETTLED, REJECTED, PURGED or LATE record; ranges that follow one another are joined."""
     return _encode([offset for pair in merged(ranges) for offset in pair])
+
+
+def encode_receivers(receivers: Iterable[tuple[str, int, list[tuple[int, int]]]]) -> bytes:
+    """A GIVEN or TAKEN record: client name, consumer and ranges of each."""
+    return _encode(
+        [
+            (name, consumer, [offset for pair in merged(ranges) for offset in pair])
+            for name, consumer, ranges in receivers
+        ]
+    )
 
 
 def encode_mark(mark: Mark) -> bytes:
@@ -180,12 +208,21 @@ def decode_store(payload: Bytes) -> tuple[int, memoryview]:
     """First offset and batch of a STORE record. Raises JournalCorrupt."""
     if len(payload) < _STORE.size:
         raise JournalCorrupt(f"a STORE record has only {len(payload)} bytes")
-    return _STORE.unpack_from(payload)[0], memoryview(payload)[_STORE.size :]
+    view = payload if type(payload) is memoryview else memoryview(payload)
+    return _STORE.unpack_from(view)[0], view[_STORE.size :]
 
 
 def decode_ranges(payload: Bytes) -> list[int]:
     """The flat ranges of a record. Raises JournalCorrupt."""
     return _checked(_decoded(_numbers, payload), 2)
+
+
+def decode_receivers(payload: Bytes) -> list[Receiver]:
+    """Who got what. Raises JournalCorrupt."""
+    receivers = _decoded(_receivers, payload)
+    for receiver in receivers:
+        _checked(receiver.ranges, 2)
+    return receivers
 
 
 def decode_mark(payload: Bytes) -> Mark:

@@ -131,6 +131,7 @@ class QueueState:
         prefetch: int,
         auto_ack: bool = False,
         exclusive: bool = False,
+        now_ms: int = 0,
     ) -> None:
         """Open a consumer of a session. Raises UnknownQueue, ResourceLocked, InvalidArgument."""
         self._refuse_when_closing()
@@ -145,6 +146,7 @@ class QueueState:
                 auto_ack=auto_ack,
                 exclusive=exclusive,
                 credit=AUTO_ACK_ROUND_MAX if auto_ack else prefetch,
+                since_ms=now_ms,
             )
         )
 
@@ -199,11 +201,13 @@ class QueueState:
                 contents.calls.overdue(entry)
         return merged(sorted(dropped))
 
-    def get_one(self, session: int, client_id: int, auto_ack: bool, now_ms: int = 0) -> Delivery | None:
+    def get_one(
+        self, session: int, client_id: int, auto_ack: bool, now_ms: int = 0, client_name: str = ""
+    ) -> Delivery | None:
         """Give a session the next ready message, as its consumer 0. Raises UnknownQueue, ResourceLocked."""
         self._refuse_when_closing()
         self._refuse_stranger(client_id)
-        getter = self._consumers.getter(session, client_id)
+        getter = self._consumers.getter(session, client_id, client_name)
         delivery = self._dispatch.give(getter, auto_ack, now_ms)
         if not getter.unacked:
             self._consumers.leave(session, GETTER)

@@ -63,6 +63,9 @@ def consumer_infos(queue: str, consumers: Consumers) -> list[ConsumerInfo]:
             unacked=consumer.unacked.count,
             auto_ack=consumer.auto_ack,
             is_active=consumers.is_active(consumer),
+            client_id=consumer.client_id,
+            since_ms=consumer.since_ms,
+            is_slow=consumer.is_paused,
         )
         for consumer in consumers
     ]

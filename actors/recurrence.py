@@ -94,10 +94,11 @@ def check_rule(rule: Rule, now_ms: int) -> None:
 def _check_cron(cron: str) -> None:
     if len(cron) > CRON_CHARACTERS_MAX:
         raise InvalidArgument(f"the cron expression has {len(cron)} characters, the limit is {CRON_CHARACTERS_MAX}")
-    if len(cron.split()) != 5:
+    count = len(cron.split())
+    if count != 5:
         raise InvalidArgument(
-            f"the cron expression {shown(cron)} has {len(cron.split())} fields; it has 5: minute, hour, day of month, "
-            "month, day of week. For seconds say every_s"
+            f"the cron expression {shown(cron)} has {count} field{'' if count == 1 else 's'}; it needs 5: minute, "
+            "hour, day of month, month, day of week. For seconds say every_s"
         )
     try:
         CronSim(cron, datetime(2000, 1, 1))

@@ -16,18 +16,18 @@ import msgspec
 
 from posthouse.actors import measures
 from posthouse.actors.actor import Context
+from posthouse.actors.registry_definitions import Defining
 from posthouse.actors.registry_deleting import Deletions
 from posthouse.actors.registry_directory import Announcements
 from posthouse.actors.registry_queries import Queries
+from posthouse.actors.registry_records import KIND_BOOT, KIND_CHANGE, change_of
 from posthouse.actors.registry_state import Directory, Operation, Operations, Whereabouts
 from posthouse.actors.topology import Topology
 from posthouse.supervisor import control_messages as control
-from posthouse.supervisor.journal_format import Record
 from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.errors import (
     ActorDown,
-    JournalCorrupt,
     ProtocolViolation,
     UnknownBinding,
     UnknownExchange,
@@ -54,9 +54,6 @@ from posthouse.transport.messages import (
 from posthouse.transport.messages_use import QueueUsed
 from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, actor_of_exchange, actor_of_queue
 
-KIND_CHANGE: Final = 1
-KIND_BOOT: Final = 2
-
 STANDING_ACTORS: Final = (DEAD_LETTER, DELAY, MONITOR)
 """Always there, whatever is declared; the directory knows them for whoever asks."""
 
@@ -66,30 +63,27 @@ OWNER_GRACE_MS: Final = 2_000
 OWNER_GRACE_AFTER_RESTART_MS: Final = 10_000
 
 
-def _change_of(record: Record) -> TopologyChange:
-    try:
-        change = messages.decode(record.payload)
-    except msgspec.DecodeError as error:
-        where = ((record.position, record.position),)
-        raise JournalCorrupt(f"the change at {record.position} cannot be read: {error}", where) from error
-    assert isinstance(change, TopologyChange)
-    return change
-
-
 @final
 class RegistryActor:
     """The one registry. `boot` changes with every start of the broker; transient things do not survive that."""
 
     def __init__(
-        self, context: Context, *, boot: str, remove_journal: Callable[[QueueSpec | ExchangeSpec], None]
+        self,
+        context: Context,
+        *,
+        boot: str,
+        remove_journal: Callable[[QueueSpec | ExchangeSpec], None],
+        own_exchanges: tuple[ExchangeSpec, ...] = (),
     ) -> None:
         self._context = context
         self._boot = boot
+        self._own_exchanges = own_exchanges
         self.topology = Topology()
         self.directory = Directory()
         self._announcements = Announcements(context, self.directory)
         self._operations = Operations(self.directory)
         self._queries = Queries(context, self)
+        self._defining = Defining(context, self)
         self._exchanges: dict[Link, str] = {}
         self._queue_links: dict[str, Link] = {}
         self._owners: dict[Link, int] = {}
@@ -108,10 +102,13 @@ class RegistryActor:
                 last_boot = bytes(record.payload).decode()
                 self.topology.drop_transient()
             else:
-                self._apply(_change_of(record))
+                self._apply(change_of(record.payload, record.position))
         if last_boot != self._boot:
             self._context.append(KIND_BOOT, self._boot.encode())
             self.topology.drop_transient()
+        for own in self._own_exchanges:
+            if own.name not in self.topology.exchanges:
+                self._declare_own(own)
         for actor in STANDING_ACTORS:
             self._announcements.watch(actor)
         for exchange in self.topology.exchanges.values():
@@ -125,6 +122,13 @@ class RegistryActor:
         topology = self.topology
         meter.set(measures.EXCHANGES, len(topology.exchanges))
         meter.set(measures.QUEUES, len(topology.queues))
+
+    def _declare_own(self, spec: ExchangeSpec) -> None:
+        """An exchange that every broker has: this one is new, or of a version that had none."""
+        made = msgspec.structs.replace(spec, serial=self._serial + 1)
+        change = TopologyChange(version=self.topology.version + 1, put_exchanges=(made,))
+        self._context.append(KIND_CHANGE, messages.encode(change))
+        self._apply(change)
 
     def queue_link(self, name: str) -> Link:
         return self._queue_links[name]
@@ -183,7 +187,7 @@ class RegistryActor:
                 if not self._deletions.answered(request, message):
                     self._queries.answered(request, message)
             case _:
-                if not self._queries.receive(link, message):
+                if not (self._queries.receive(link, message) or self._defining.receive(link, message)):
                     raise ProtocolViolation(f"a registry does not understand {type(message).__name__}")
 
     def link_opened(self, link: Link) -> None:
@@ -276,6 +280,22 @@ class RegistryActor:
             self._start_queue(spec)
         elif spec.expires_ms is not None:
             self._context.send(self._queue_links[spec.name], QueueUsed())
+
+    @property
+    def last_serial(self) -> int:
+        return self._serial
+
+    def is_leaving(self, queue: str) -> bool:
+        return self._deletions.is_leaving(queue)
+
+    def start_made(self, change: TopologyChange) -> None:
+        """Start the actors of what a change made."""
+        serials = [spec.serial for spec in change.put_exchanges] + [spec.serial for spec in change.put_queues]
+        self._serial = max([self._serial, *serials])
+        for exchange in change.put_exchanges:
+            self._start_exchange(exchange)
+        for queue in change.put_queues:
+            self._start_queue(queue)
 
     def commit(self, operation: Operation, change: TopologyChange | None) -> None:
         """Journal a change, apply it, tell the exchanges; the answer comes when they have it."""

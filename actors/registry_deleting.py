@@ -92,11 +92,15 @@ class Deletions:
 
         It is made anew, or found in use, when that is over: nobody is told of a queue that is on its way out.
         """
-        is_stopping = any(isinstance(gone, QueueSpec) and gone.name == spec.name for _, gone in self._stopping.values())
-        if is_stopping or self._is_asked_if_idle(spec.name):
+        if self.is_leaving(spec.name):
             self._waiting.append((link, request, spec))
             return False
         return True
+
+    def is_leaving(self, queue: str) -> bool:
+        """A queue of this name is being stopped, or asked whether it is still idle."""
+        is_stopping = any(isinstance(gone, QueueSpec) and gone.name == queue for _, gone in self._stopping.values())
+        return is_stopping or self._is_asked_if_idle(queue)
 
     def _is_asked_if_idle(self, queue: str) -> bool:
         return any(asked.if_idle and asked.message.name == queue for asked in self._asked.values())

@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol, final
 import msgspec
 
 from posthouse.actors.actor import Context
+from posthouse.actors.connections import connections_of
+from posthouse.actors.dead_letter_circle import circle_of
 from posthouse.actors.declaration import may_hold
 from posthouse.actors.registry_state import Directory
 from posthouse.actors.routing import Router
@@ -28,6 +30,7 @@ from posthouse.transport.messages import (
     ExchangeSpec,
     Explain,
     Failed,
+    FollowDeadLetters,
     ListBindings,
     ListConsumers,
     ListExchanges,
@@ -39,7 +42,10 @@ from posthouse.transport.messages import (
     Reply,
 )
 from posthouse.transport.messages_hold import HoldInfo, HoldStatus
+from posthouse.transport.messages_sessions import ConnectionInfo, ListConnections, ListSessions, SessionInfo
 from posthouse.transport.names import actor_of_queue
+
+Question = Callable[[int], Message]
 
 QUERY_LIMIT_MS: Final = 2_000
 FIRST_QUERY: Final = 1 << 32
@@ -62,11 +68,12 @@ class Registry(Protocol):
 @final
 @dataclass(eq=False)
 class Gathering:
-    """One question to many queues or exchanges. `kind` is the type of one answer."""
+    """One question to many actors. `kind` is the type of one answer, `conclude` makes the answer of all of them."""
 
     link: Link
     request: int
     kind: Any
+    conclude: Callable[[dict[str, Any]], Any]
     key: str = ""
     """Of the timer after which nobody is waited for any longer."""
     missing: dict[int, str] = field(default_factory=dict)
@@ -84,24 +91,31 @@ class Queries:
         self._gatherings: dict[int, Gathering] = {}
         self._timed: dict[str, Gathering] = {}
         self._trees: dict[int, tuple[Link, int]] = {}
+        self._standing: dict[str, Link] = {}
 
     def receive(self, link: Link, message: Message) -> bool:
         """True if the message was a question."""
         topology = self._registry.topology
         match message:
             case ListExchanges(request):
-                self._ask_exchanges(Gathering(link, request, HoldInfo))
+                self._ask_exchanges(Gathering(link, request, HoldInfo, self._exchanges))
             case ListBindings(request):
                 bindings: list[BindingSpec] = list(topology.snapshot().put_bindings)
                 self._context.reply(link, request, bindings)
             case ListQueues(request):
-                self._ask_queues(Gathering(link, request, QueueInfo), QueueStatus)
+                self._ask_queues(Gathering(link, request, QueueInfo, self._queues), QueueStatus)
             case ListConsumers(request):
-                self._ask_queues(Gathering(link, request, list[ConsumerInfo]), QueueConsumers)
+                self._ask_queues(Gathering(link, request, list[ConsumerInfo], self._consumers), QueueConsumers)
+            case ListSessions(request):
+                self._context.reply(link, request, self._context.sessions())
+            case ListConnections(request):
+                self._ask_everybody(Gathering(link, request, list[SessionInfo], self._connections), ListSessions)
             case Explain(request, exchange, routing_key, headers):
                 if exchange not in topology.exchanges:
                     raise UnknownExchange(f"there is no exchange {exchange!r}")
                 self._context.reply(link, request, Router(topology, exchange).explain(routing_key, headers))
+            case FollowDeadLetters(request, queue, routing_keys):
+                self._context.reply(link, request, circle_of(topology, queue, routing_keys))
             case DescribeTree(request):
                 self._last += 1
                 self._trees[self._last] = (link, request)
@@ -132,7 +146,7 @@ class Queries:
         if not gathering.missing:
             self._finish(gathering)
 
-    def _ask_queues(self, gathering: Gathering, question: Callable[[int], Message]) -> None:
+    def _ask_queues(self, gathering: Gathering, question: Question) -> None:
         for name in self._registry.topology.queues:
             if self._registry.directory.where(actor_of_queue(name)).is_up:
                 self._ask(gathering, name, self._registry.queue_link(name), question)
@@ -145,7 +159,23 @@ class Queries:
                 self._ask(gathering, name, linked, HoldStatus)
         self._gather(gathering)
 
-    def _ask(self, gathering: Gathering, name: str, link: Link, question: Callable[[int], Message]) -> None:
+    def _ask_everybody(self, gathering: Gathering, question: Question) -> None:
+        registry = self._registry
+        for actor, where in registry.directory.actors.items():
+            kind, _, name = actor.partition(":")
+            linked: Link | None
+            if kind == "exchange":
+                linked = registry.exchange_link(name)
+            elif kind == "queue":
+                linked = registry.queue_link(name)
+            else:
+                linked = self._standing.get(actor) or self._context.connect(actor, survives=False)
+                self._standing[actor] = linked
+            if where.is_up and linked is not None:
+                self._ask(gathering, actor, linked, question)
+        self._gather(gathering)
+
+    def _ask(self, gathering: Gathering, name: str, link: Link, question: Question) -> None:
         self._last += 1
         gathering.missing[self._last] = name
         self._gatherings[self._last] = gathering
@@ -163,16 +193,22 @@ class Queries:
         self._timed.pop(gathering.key, None)
         for request in gathering.missing:
             del self._gatherings[request]
-        found: list[Any]
-        names = sorted(self._registry.topology.queues)
-        if gathering.kind is HoldInfo:
-            exchanges = self._registry.topology.exchanges
-            found = [_exchange_info(exchanges[name], gathering.answers.get(name)) for name in sorted(exchanges)]
-        elif gathering.kind is QueueInfo:
-            found = [gathering.answers.get(name) or self._silent(name) for name in names]
-        else:
-            found = [info for name in names for info in gathering.answers.get(name, [])]
-        self._context.reply(gathering.link, gathering.request, found)
+        self._context.reply(gathering.link, gathering.request, gathering.conclude(gathering.answers))
+
+    # ---- what is made of the answers; whoever is missing did not answer in time, or is new ----
+
+    def _exchanges(self, answers: dict[str, Any]) -> list[ExchangeInfo]:
+        exchanges = self._registry.topology.exchanges
+        return [_exchange_info(exchanges[name], answers.get(name)) for name in sorted(exchanges)]
+
+    def _queues(self, answers: dict[str, Any]) -> list[QueueInfo]:
+        return [answers.get(name) or self._silent(name) for name in sorted(self._registry.topology.queues)]
+
+    def _consumers(self, answers: dict[str, Any]) -> list[ConsumerInfo]:
+        return [info for name in sorted(self._registry.topology.queues) for info in answers.get(name, [])]
+
+    def _connections(self, answers: dict[str, Any]) -> list[ConnectionInfo]:
+        return connections_of([*self._context.sessions(), *(one for told in answers.values() for one in told)])
 
     def _silent(self, name: str) -> QueueInfo:
         spec = self._registry.topology.queues[name]

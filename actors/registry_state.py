@@ -19,6 +19,8 @@ from posthouse.transport.links import Link
 class Operation:
     """One request on its way; `actor` "": no actor to wait for. With `error` it was refused, and is answered so.
 
+    `actors` are waited for as well, and may come up or end in quarantine: the answer is the same.
+
     A refusal waits too: that a thing is gone already may only be said when no exchange routes by it any more.
     """
 
@@ -28,6 +30,7 @@ class Operation:
     version: int = 0
     actor: str = ""
     error: Refused | None = None
+    actors: tuple[str, ...] = ()
 
 
 @final
@@ -107,6 +110,5 @@ class Operations:
         return True
 
     def _has_actor(self, operation: Operation) -> bool:
-        if not operation.actor:
-            return True
-        return self._directory.where(operation.actor).state in ("up", "quarantined")
+        actors = (operation.actor, *operation.actors) if operation.actor else operation.actors
+        return all(self._directory.where(actor).state in ("up", "quarantined") for actor in actors)

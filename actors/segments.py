@@ -14,20 +14,24 @@ from posthouse.actors.queue_storage import QueueStorage
 from posthouse.actors.stored_batch import Bytes, StoredBatch
 from posthouse.supervisor.journal import Journal
 
-COMPACT_BYTES_MIN: Final = 64 * 1024 * 1024
 COMPACT_RATIO: Final = 4
 """The journal may be this many times as large as what lives in it before live batches are copied forward."""
 
 MOVE_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
-def rotate(journal: Journal, storage: QueueStorage, bytes_of: Callable[[StoredBatch], Bytes]) -> None:
-    """Begin a new segment; let go of those that nothing needs, and copy forward what pins an old one."""
+def rotate(
+    journal: Journal, storage: QueueStorage, bytes_of: Callable[[StoredBatch], Bytes], compact_bytes_min: int
+) -> None:
+    """Begin a new segment; let go of those that nothing needs, and copy forward what pins an old one.
+
+    Nothing is copied while the journal is no larger than `compact_bytes_min`.
+    """
     journal.commit()
     journal.rotate([(Kind.MARK, encode_mark(storage.mark()))])
     _trim(journal, storage)
     size = journal.stats().bytes
-    if size > COMPACT_BYTES_MIN and size > COMPACT_RATIO * storage.body_bytes:
+    if size > compact_bytes_min and size > COMPACT_RATIO * storage.body_bytes:
         span = journal.next_position - journal.first_position
         moved = 0
         for entry in storage.entries_below(journal.first_position + span // 4):

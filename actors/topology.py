@@ -23,6 +23,7 @@ from posthouse.actors.declaration import (
     refuse_default,
     refuse_locked,
     refuse_other_properties,
+    refuse_own,
     refuse_reserved,
 )
 from posthouse.transport.errors import PreconditionFailed, UnknownBinding, UnknownExchange, UnknownQueue
@@ -119,6 +120,7 @@ class Topology:
         """
         self._known_exchange(name)
         refuse_default(name, "cannot be deleted")
+        refuse_own(name, "cannot be deleted")
         used = len(self.bindings_from(name))
         if if_unused and used:
             raise PreconditionFailed(f"exchange {shown(name)} is in use: {used} bindings lead from it")
@@ -270,6 +272,7 @@ class Topology:
         if binding.to_exchange:
             self._known_exchange(binding.destination)
             refuse_default(binding.destination, "cannot be bound to")
+            refuse_own(binding.destination, "takes messages of nobody else")
         else:
             refuse_locked(self._known_queue(binding.destination), client)
         check_routing_key(binding.key)

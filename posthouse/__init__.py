@@ -17,12 +17,16 @@ from posthouse.call_server import CallServer
 from posthouse.client import Broker, connect
 from posthouse.consumer import Consumer
 from posthouse.dead_letter_requests import DeadLetter
+from posthouse.delayed import Scheduled
 from posthouse.errors import PosthouseError
 from posthouse.held_requests import HeldMessage
 from posthouse.message import Message
 from posthouse.publisher import Publisher
 from posthouse.receipt import PublishReceipt
+from posthouse.recurring import Recurring
 from posthouse.retry import Retry
+from posthouse.transport.explanation import Explanation
+from posthouse.transport.messages import QueueInfo
 
 __version__ = "0.1.0"
 
@@ -32,12 +36,16 @@ __all__ = [
     "CallServer",
     "Consumer",
     "DeadLetter",
+    "Explanation",
     "HeldMessage",
     "Message",
     "PosthouseError",
     "PublishReceipt",
     "Publisher",
+    "QueueInfo",
+    "Recurring",
     "Retry",
+    "Scheduled",
     "aio",
     "connect",
     "errors",

@@ -25,6 +25,8 @@ class Address:
 
 def parse_address(text: str | None, default_directory: str) -> Address:
     """`tcp://host:port`, `ipc:///data/or/run/directory`, or None for $POSTHOUSE_ADDRESS, else the default directory."""
+    if text is not None and not isinstance(text, str):
+        raise InvalidArgument(f"an address is a text like tcp://host:port, not {text!r}")
     text = text or os.environ.get("POSTHOUSE_ADDRESS")
     if not text:
         return Address(directory=default_directory)

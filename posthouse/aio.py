@@ -25,6 +25,7 @@ from posthouse.address import Address, parse_address
 from posthouse.aio_calls import CONCURRENCY_DEFAULT, Caller, CallServer, Handler
 from posthouse.aio_consumer import Consumer
 from posthouse.aio_dead_letters import DeadLetters
+from posthouse.aio_definitions import Definitions
 from posthouse.aio_delayed import Delayed
 from posthouse.aio_getter import Getter
 from posthouse.aio_held import HeldMessages
@@ -39,11 +40,13 @@ from posthouse.publisher import WINDOW_DEFAULT, check_body, is_alone, make_key
 from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
+from posthouse.tracing import spans_around
 from posthouse.transport.descriptions import ExchangeInfo
 from posthouse.transport.errors import BrokerNotRunning, from_wire
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.messages_calls import ReplyCounts
+from posthouse.transport.messages_sessions import ConnectionInfo
 from posthouse.wire_pump import Pump
 
 if TYPE_CHECKING:
@@ -113,6 +116,7 @@ class Broker:
         self.dead_letters = DeadLetters(self._ask, self._pause)
         self.held = HeldMessages(self._ask)
         self.monitor = AioMonitoring(self._ask)
+        self.definitions = Definitions(self._ask)
 
     # ---- topology ----
 
@@ -221,6 +225,10 @@ class Broker:
         """All consumers of all queues."""
         return await self._ask(requests.consumers())
 
+    async def connections(self) -> list[ConnectionInfo]:
+        """Who is connected, this client included: the oldest first, each with the actors it talks to."""
+        return await self._ask(requests.connections())
+
     async def tree(self) -> list[dict[str, Any]]:
         """The supervision tree: one entry per actor with pid, generation, restarts, memory."""
         return await self._ask(requests.tree())
@@ -238,6 +246,7 @@ class Broker:
 
     # ---- publishing ----
 
+    @spans_around("publish")
     async def publish(
         self,
         exchange: str,
@@ -281,7 +290,7 @@ class Broker:
             raise stream.failure
         if receipt.code is not None:
             raise from_wire(receipt.code, receipt.text)
-        return PublishReceipt.of(receipt, number)
+        return PublishReceipt.of(receipt, number, options.get("message_id"))
 
     def publisher(self, exchange: str, window: int = WINDOW_DEFAULT) -> Publisher:
         """A pipelined publisher: `send` waits only while `window` messages are unconfirmed."""
@@ -289,6 +298,7 @@ class Broker:
 
     # ---- calls ----
 
+    @spans_around("call")
     async def call(
         self,
         exchange: str,
@@ -356,9 +366,9 @@ class Broker:
         """Send what waits, within the deadline, and close. Closing twice is fine."""
         if self._is_closing:
             return
+        deadline = self._wire.now() + self._limit_s(timeout_s)
         self._is_closing = True
         try:
-            deadline = self._wire.now() + self._limit_s(timeout_s)
             for stream in self._session.streams():
                 stream.close_batch()
             if self._wire.pump.is_connected:

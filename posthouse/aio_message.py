@@ -95,6 +95,11 @@ class Message(msgspec.Struct, gc=False, eq=False):
         return self.received.published_at
 
     @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context that the message was created in, if its publisher gave one. It is a header."""
+        return self.received.traceparent
+
+    @property
     def attempt(self) -> int:
         """Which delivery of this message this is: 1 the first time."""
         return self.received.attempt

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Any, Final, Self, final
 
+from posthouse import tracing
 from posthouse.aio_wire import Wire
 from posthouse.arguments import check_count, check_seconds
 from posthouse.delay_times import due_of_many, due_of_options
@@ -72,8 +73,9 @@ class Publisher:
         self._window = window
         self._timeout_s = timeout_s
         self._stream: Stream = wire.session.stream(exchange)
+        self._tracing = tracing.active
         self._key: Key = make_key("", None, {})
-        self._key_is_plain = True
+        self._key_is_plain = self._tracing is None
         self._owes_turn = False
         self._is_closed = False
 
@@ -89,8 +91,10 @@ class Publisher:
         data = check_body(body, self._wire.session.limits)
         due_ms = due_of_options(options, time.time_ns()) if options else 0
         if headers is not None or options or not self._key_is_plain or routing_key != self._key[0]:
+            if self._tracing is not None:
+                headers = self._tracing.carried(headers)
             self._key = make_key(routing_key, headers, options)
-            self._key_is_plain = headers is None and not options
+            self._key_is_plain = headers is None and not options and self._tracing is None
         key = self._key
         if self._owes_turn or not has_room(stream, self._window):
             await self._wait_for_room()
@@ -121,6 +125,8 @@ class Publisher:
         limits = self._wire.session.limits
         checked = [check_body(body, limits) for body in bodies]
         due = due_of_many(options, len(checked), time.time_ns()) if options else None
+        if self._tracing is not None:
+            headers = self._tracing.carried(headers)
         key = make_key(routing_key, headers, options)
         for start in range(0, len(checked), SEND_MANY_MESSAGES):
             await self._wait_for_room()

@@ -21,6 +21,20 @@ def check_seconds(name: str, value: object) -> float:
     return float(value)
 
 
+def check_number(name: str, value: object, low: float, high: float) -> float:
+    """A finite number within bounds. Raises InvalidArgument."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidArgument(f"{name} is {value!r}; it is a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def check_yes_or_no(name: str, value: object) -> bool:
+    """True or False, and nothing that merely counts as one. Raises InvalidArgument."""
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{name} is {value!r}; it is True or False")
+    return value
+
+
 def is_short_text(value: object, bytes_max: int) -> bool:
     """A text that is not empty and has at most so many bytes of UTF-8."""
     try:

@@ -7,7 +7,6 @@ from typing import Any, final
 
 from posthouse.calls import Calls, check_call_seconds, not_sent, timed_out
 from posthouse.message import Message
-from posthouse.transport.errors import InvalidArgument
 from posthouse.wire_pump import Pump
 
 
@@ -38,8 +37,7 @@ class Caller:
         pump, calls = self._pump, self._calls
         deadline, deadline_ms = time.monotonic() + limit_s, (time.time() + limit_s) * 1_000
         with pump.lock:
-            if pump.is_closed:
-                raise InvalidArgument("this connection is closed")
+            pump.check_open()
             was_connected = pump.is_connected
             listening = pump.session.listen()
             if not pump.wait_until(lambda: listening.is_done, deadline):

@@ -21,9 +21,12 @@ from posthouse import (
     cli_broker,
     cli_call,
     cli_chaos,
+    cli_clients,
     cli_consume,
     cli_dead_letters,
+    cli_definitions,
     cli_delayed,
+    cli_events,
     cli_explain,
     cli_health,
     cli_held,
@@ -32,7 +35,9 @@ from posthouse import (
     cli_publish,
     cli_recurring,
     cli_redrive,
+    cli_top,
     cli_topology,
+    cli_why,
 )
 from posthouse.cli_output import note, printable
 from posthouse.transport.errors import BrokerNotRunning, PosthouseError
@@ -107,6 +112,7 @@ delayed.command("resume")(cli_recurring.resume)
 
 dlq = typer.Typer(no_args_is_help=True)
 dlq.command("list")(cli_dead_letters.list_letters)
+dlq.command("causes")(cli_dead_letters.list_causes)
 dlq.command("show")(cli_dead_letters.show)
 dlq.command("redrive")(cli_redrive.redrive)
 dlq.command("undo")(cli_redrive.undo)
@@ -117,6 +123,10 @@ held.command("list")(cli_held.list_held)
 held.command("release")(cli_held.release)
 held.command("expire")(cli_held.expire)
 held.command("status")(cli_held.status)
+
+definitions = typer.Typer(no_args_is_help=True)
+definitions.command("export")(cli_definitions.export)
+definitions.command("import")(cli_definitions.load)
 
 app.command("serve", rich_help_panel=_BROKER)(cli_broker.serve)
 app.command("stop", rich_help_panel=_BROKER)(cli_broker.stop)
@@ -147,7 +157,7 @@ app.add_typer(
     dlq,
     name="dlq",
     rich_help_panel=_MESSAGES,
-    help="What could not be handled: list, show, redrive, undo, purge.",
+    help="What could not be handled: list, causes, show, redrive, undo, purge.",
 )
 
 app.add_typer(declare, name="declare", rich_help_panel=_TOPOLOGY, help="Make an exchange or a queue.")
@@ -157,13 +167,24 @@ app.command("unbind", rich_help_panel=_TOPOLOGY)(cli_topology.unbind)
 app.command("bind-exchange", rich_help_panel=_TOPOLOGY)(cli_topology.bind_exchange)
 app.command("unbind-exchange", rich_help_panel=_TOPOLOGY)(cli_topology.unbind_exchange)
 
+app.add_typer(
+    definitions,
+    name="definitions",
+    rich_help_panel=_TOPOLOGY,
+    help="Everything declared, as a JSON document: export, import.",
+)
+
 app.command("status", rich_help_panel=_LOOK)(cli_health.status)
 app.command("tree", rich_help_panel=_LOOK)(cli_health.tree)
 app.command("queues", rich_help_panel=_LOOK)(cli_listing.queues)
 app.command("exchanges", rich_help_panel=_LOOK)(cli_listing.exchanges)
 app.command("bindings", rich_help_panel=_LOOK)(cli_listing.bindings)
-app.command("consumers", rich_help_panel=_LOOK)(cli_listing.consumers)
+app.command("consumers", rich_help_panel=_LOOK)(cli_clients.consumers)
+app.command("connections", rich_help_panel=_LOOK)(cli_clients.connections)
+app.command("top", rich_help_panel=_LOOK)(cli_top.top)
+app.command("events", rich_help_panel=_LOOK)(cli_events.events)
 app.command("explain", rich_help_panel=_LOOK)(cli_explain.explain)
+app.command("why", rich_help_panel=_LOOK)(cli_why.why)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

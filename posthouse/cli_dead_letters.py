@@ -1,6 +1,6 @@
-"""The dead letters: list, show, purge; `cli_redrive.py` sends them back.
+"""The dead letters: list, causes, show, purge; `cli_redrive.py` sends them back.
 
-A listing groups by cause unless single letters are asked for: thousands of dead letters are usually a few causes.
+Thousands of dead letters are usually a few causes, so there is a listing of each.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from posthouse.cli_output import (
     Column,
     count,
     name_of,
+    note,
     print_json,
     print_table,
     printable,
@@ -28,7 +29,7 @@ from posthouse.cli_output import (
 )
 from posthouse.cli_values import HEADER_HELP, parse_duration_s, parse_headers
 from posthouse.client import Broker
-from posthouse.dead_letter_requests import REASONS, DeadLetter
+from posthouse.dead_letter_requests import LIST_MAX, REASONS, DeadLetter
 from posthouse.transport.messages_dead import Cause
 
 EMPTY: Final = "There are no such dead letters."
@@ -62,6 +63,7 @@ NewerThan = Annotated[
 ]
 Headers = Annotated[list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help=HEADER_HELP)]
 Ids = Annotated[list[int] | None, typer.Option("--id", metavar="ID", help="This one. May be repeated.")]
+Limit = Annotated[int, typer.Option(metavar="N", help="So many rows at most.")]
 Sure = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -94,35 +96,56 @@ def list_letters(
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     header: Headers = None,
-    each: Annotated[bool, typer.Option("--each", help="Single letters instead of causes.")] = False,
-    limit: Annotated[int, typer.Option(metavar="N", help="So many rows at most.")] = 100,
-    after: Annotated[int, typer.Option(metavar="ID", help="With --each: go on after this one.")] = 0,
+    limit: Limit = 100,
+    after: Annotated[int, typer.Option(metavar="ID", help="Go on after this one.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """List the dead letters: their causes, or with --each every one.
+    """List the dead letters, oldest first; `posthouse dlq causes` groups them.
 
-    Example:  posthouse dlq list --queue newark --reason rejected --each
+    Example:  posthouse dlq list --queue newark --reason rejected
     """
     wanted = wanted_by(queue, reason, fingerprint, older_than, newer_than, header, None)
-    if each:
-        letters = broker.dead_letters.list(limit=limit, after=after, **wanted)
-        if as_json:
-            print_json([_as_map(letter) for letter in letters])
-            return
-        columns = (
-            Column("id", is_number=True), Column("reason"), Column("queue", can_shrink=True),
-            Column("key", can_shrink=True), Column("attempts", is_number=True), Column("died"),
-            Column("fingerprint"), Column("cause", can_shrink=True),
-        )  # fmt: skip
-        rows = [
-            (
-                str(letter.id), letter.reason, name_of(letter.queue), printable(letter.routing_key),
-                count(letter.attempt), _time(letter.last_at), letter.fingerprint, printable(letter.cause),
-            )
-            for letter in letters
-        ]  # fmt: skip
-        print_table(columns, rows, EMPTY)
+    letters = broker.dead_letters.list(limit=limit, after=after, **wanted)
+    if as_json:
+        print_json([_as_map(letter) for letter in letters])
         return
+    columns = (
+        Column("id", is_number=True), Column("reason"), Column("queue", can_shrink=True),
+        Column("key", can_shrink=True), Column("attempts", is_number=True), Column("died"),
+        Column("fingerprint"), Column("cause", can_shrink=True),
+    )  # fmt: skip
+    rows = [
+        (
+            str(letter.id), letter.reason, name_of(letter.queue), printable(letter.routing_key),
+            count(letter.attempt), _time(letter.last_at), letter.fingerprint, printable(letter.cause),
+        )
+        for letter in letters
+    ]  # fmt: skip
+    print_table(columns, rows, EMPTY)
+    if len(letters) == limit:
+        found = broker.dead_letters.causes(limit=LIST_MAX, **wanted)
+        what = "1 cause" if len(found) == 1 else f"{count(len(found))} causes"
+        note(f"{letters_text(sum(cause.count for cause in found))}, {what}; more with --after {letters[-1].id},")
+        note("or by cause: posthouse dlq causes")
+
+
+@with_broker
+def list_causes(
+    broker: Broker,
+    queue: Queue = None,
+    reason: Why = None,
+    fingerprint: Fingerprint = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    header: Headers = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List what the dead letters died of, the most frequent cause first.
+
+    Example:  posthouse dlq causes --queue newark
+    """
+    wanted = wanted_by(queue, reason, fingerprint, older_than, newer_than, header, None)
     causes = broker.dead_letters.causes(limit=limit, **wanted)
     if as_json:
         print_json(causes)
@@ -168,9 +191,11 @@ def show(
     say(f"body         {size(letter.size)}  {readable_body(letter.body or b'', 200)}")
     for one in letter.history:
         what = ": ".join(filter(None, (one.error_type, one.error)))
+        why = one.reason if one.reason != one.error else ""
         who = f"by {printable(one.consumer)}" if one.consumer else ""
-        label = f"attempt {one.attempt}" if one.consumer else "remark"
-        say(f"{label:<12} {_time(one.at)}  {' '.join(filter(None, (one.how, who)))}  {printable(what)}")
+        label = "remark" if not one.attempt or one.how == "taken_back" else f"attempt {one.attempt}"
+        said = "  ".join(filter(None, (printable(why), printable(what))))
+        say(f"{label:<12} {_time(one.at)}  {' '.join(filter(None, (one.how, who)))}  {said}")
     last = letter.history[-1].traceback if letter.history else ""
     for line in last.splitlines():
         say(f"    {printable(line)}")
@@ -196,7 +221,8 @@ def purge(
     if not is_sure:
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody can be asked here; say --yes", param_hint="--yes")
-        matched = broker.dead_letters.redrive(**wanted, dry_run=True).matched
+        # Through the default exchange, which is always there, since the queue they died in may be gone.
+        matched = broker.dead_letters.redrive(**wanted, to_exchange="", dry_run=True).matched
         typer.confirm(f"Remove {letters_text(matched)} for good?", abort=True)
     say(f"removed {letters_text(broker.dead_letters.purge(**wanted))}")
 

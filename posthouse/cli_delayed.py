@@ -104,6 +104,7 @@ def info(broker: Broker, as_json: AsJson = False) -> None:
 @with_broker
 def cancel(broker: Broker, scheduled_id: Which = None, key: ByKey = None) -> None:
     """Forget a message that waits, or one that failed."""
+    _check_named(scheduled_id, key)
     broker.delayed.cancel(scheduled_id, schedule_key=key)
     say(f"cancelled {_name(scheduled_id, key)}")
 
@@ -111,6 +112,7 @@ def cancel(broker: Broker, scheduled_id: Which = None, key: ByKey = None) -> Non
 @with_broker
 def fire(broker: Broker, scheduled_id: Which = None, key: ByKey = None) -> None:
     """Publish a message now, or try one again that failed."""
+    _check_named(scheduled_id, key)
     broker.delayed.fire(scheduled_id, schedule_key=key)
     say(f"fires {_name(scheduled_id, key)}")
 
@@ -136,11 +138,17 @@ def reschedule(
       posthouse delayed reschedule 4711 --delay 5m
       posthouse delayed reschedule --key 'reindex 42' --at 2027-01-31T09:00:00+01:00
     """
+    _check_named(scheduled_id, key)
     if (delay is None) == (at is None):
         raise typer.BadParameter("give the new time as --delay or as --at, one of them", param_hint="--delay / --at")
     moment = at if at is not None else moment_of(due_after(delay, time.time_ns()))
     broker.delayed.reschedule(scheduled_id, moment, schedule_key=key)
     say(f"{_name(scheduled_id, key)} is due at {moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z")
+
+
+def _check_named(scheduled_id: str | None, key: str | None) -> None:
+    if (scheduled_id is None) == (key is None):
+        raise typer.BadParameter("name the message by its ID or by --key, one of them", param_hint="ID / --key")
 
 
 def _name(scheduled_id: str | None, key: str | None) -> str:

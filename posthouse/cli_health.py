@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from posthouse.cli_connection import AsJson, with_broker
+from posthouse.cli_live import watch
 from posthouse.cli_output import (
     STATE_STYLES,
     console,
@@ -23,9 +25,11 @@ from posthouse.cli_output import (
     say,
     size,
 )
+from posthouse.cli_values import parse_duration_s
 from posthouse.client import Broker
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.text import Text
 
 UNHEALTHY: Final = 1
@@ -94,8 +98,29 @@ def _draw_status(found: dict[str, Any], is_healthy: bool) -> None:
 
 
 @with_broker
-def tree(broker: Broker, as_json: AsJson = False) -> None:
-    """Show the processes of the broker: each actor with its life, memory and last exit, by group."""
+def tree(
+    broker: Broker,
+    watched: Annotated[bool, typer.Option("--watch", "-w", help="Draw it again and again, until q or Ctrl-C.")] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", "-i", metavar="S", parser=parse_duration_s, help="Between two looks.")
+    ] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show the processes of the broker: each actor with its life, memory and last exit, by group.
+
+    
+    Examples:
+      posthouse tree
+      posthouse tree --watch
+      posthouse tree --json | jq '.[] | select(.restarts > 0) | .id'
+    """
+    if watched:
+        if as_json or not is_terminal():
+            raise typer.BadParameter(
+                "it draws on a terminal; leave it out in a pipe or with --json", param_hint="--watch"
+            )
+        watch(lambda: _tree_to_fit(broker.tree()), interval_s=max(0.1, interval))
+        return
     nodes = broker.tree()
     if as_json:
         print_json(nodes)
@@ -109,6 +134,27 @@ def tree(broker: Broker, as_json: AsJson = False) -> None:
 
 
 def _draw_tree(nodes: list[dict[str, Any]]) -> None:
+    console().print(_tree(nodes))
+
+
+def _tree_to_fit(nodes: list[dict[str, Any]]) -> RenderableType:
+    """For the whole terminal: when it is too low, those that are not up come first and the rest is cut."""
+    from rich.console import Group
+    from rich.text import Text
+
+    height = shutil.get_terminal_size().lines
+    groups = len(_by_group(nodes))
+    room = height - groups - 3
+    if len(nodes) <= room:
+        return _tree(nodes)
+    # Those with the most to tell stay, each in its place.
+    telling = sorted(nodes, key=lambda node: (node["state"] == "up", -node["restarts"], -node["started_at"]))
+    kept = {node["id"] for node in telling[: max(0, room)]}
+    more = Text(f"and {count(len(nodes) - len(kept))} more that are up", "dim")
+    return Group(_tree([node for node in nodes if node["id"] in kept]), more)
+
+
+def _tree(nodes: list[dict[str, Any]]) -> RenderableType:
     from rich.text import Text
     from rich.tree import Tree
 
@@ -120,7 +166,7 @@ def _draw_tree(nodes: list[dict[str, Any]]) -> None:
         width = max(len(printable(node["id"])) for node in members)
         for node in members:
             branch.add(_node_line(node, width))
-    console().print(root)
+    return root
 
 
 def _by_group(nodes: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""The listings: queues, exchanges, bindings and consumers, as tables and as JSON.
+"""The listings: queues, exchanges and bindings, as tables and as JSON.
 
 They show what the broker answers and change nothing.
 """
@@ -26,7 +26,7 @@ from posthouse.cli_output import (
 )
 from posthouse.client import Broker
 from posthouse.transport.descriptions import ExchangeInfo
-from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
+from posthouse.transport.messages import BindingSpec, QueueInfo
 
 _QUEUES: Final = (
     Column("queue", can_shrink=True),
@@ -160,37 +160,6 @@ def _binding_row(binding: BindingSpec) -> Row:
         "exchange" if binding.to_exchange else "queue",
         printable(binding.key),
         readable_map(binding.arguments),
-    )
-
-
-@with_broker
-def consumers(broker: Broker, as_json: AsJson = False) -> None:
-    """List the consumers: who takes from which queue, and how much it has not settled."""
-    found = sorted(broker.consumers(), key=lambda consumer: (consumer.queue, consumer.client, consumer.consumer))
-    if as_json:
-        print_json(found)
-        return
-    columns = (
-        Column("queue", can_shrink=True),
-        Column("client", can_shrink=True),
-        Column("consumer", is_number=True),
-        Column("unacked", is_number=True),
-        Column("prefetch", is_number=True),
-        Column("acks"),
-        Column("state"),
-    )
-    print_table(columns, map(_consumer_row, found), "There are no consumers.")
-
-
-def _consumer_row(consumer: ConsumerInfo) -> Row:
-    return (
-        name_of(consumer.queue),
-        printable(consumer.client),
-        str(consumer.consumer),
-        count(consumer.unacked),
-        count(consumer.prefetch),
-        "automatic" if consumer.auto_ack else "by hand",
-        Cell("active", "green") if consumer.is_active else Cell("waiting", "yellow"),
     )
 
 

@@ -83,6 +83,10 @@ def publish(
     delay: Delay = None,
     at: At = None,
     schedule_key: ScheduleKey = None,
+    ttl: Annotated[
+        float | None,
+        typer.Option(metavar="TIME", parser=parse_duration_s, help="It expires after: 30s, 2h.", show_default=False),
+    ] = None,
     priority: Annotated[
         int | None, typer.Option(metavar="N", min=0, max=9, help="0 (default) to 9, for queues with priorities.")
     ] = None,
@@ -108,6 +112,7 @@ def publish(
         delay_s=delay,
         deliver_at=at,
         schedule_key=schedule_key,
+        ttl_s=ttl,
         priority=priority,
     )
     if lines and (body is not None or count != 1):

@@ -49,6 +49,9 @@ def redrive(
     failure_share: Annotated[
         float, typer.Option(metavar="SHARE", help="So many of the canaries may fail: 0 to below 1.")
     ] = 0.0,
+    allow_circle: Annotated[
+        bool, typer.Option("--allow-circle", help="Also to a queue whose own dead letters come back to it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many it would be, and of what.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,14 +72,16 @@ def redrive(
         "canary": canary,
         "failure_share": failure_share,
         "dry_run": dry_run,
+        "allow_circle": allow_circle,
     }
+    run = _told_when_left(broker.dead_letters.redrive)
     if as_json:
-        info = broker.dead_letters.redrive(**asked, on_progress=_print_when_new())
+        info = run(**asked, on_progress=_print_when_new())
         print_json_line(info)
     elif is_terminal() and not dry_run:
-        info = _with_bar(broker.dead_letters.redrive, asked)
+        info = _with_bar(run, asked)
     else:
-        info = broker.dead_letters.redrive(**asked)
+        info = run(**asked, on_progress=_say_nothing)
     if not as_json:
         _report(info)
     if info.text:
@@ -109,6 +114,31 @@ def _report(info: RedriveInfo) -> None:
             print_causes(info.causes)
     else:
         say(f"redrove {info.moved:,} of {letters_text(info.matched)}; redrive {info.id}")
+
+
+def _told_when_left(redrive_: Redrive) -> Redrive:
+    """The same; whoever leaves it with Ctrl-C hears that it goes on, since the broker does the work."""
+
+    def run(*, on_progress: Callable[[RedriveInfo], None], **asked: Any) -> RedriveInfo:
+        begun: list[int] = []
+
+        def told(info: RedriveInfo) -> None:
+            begun[:] = [info.id]
+            on_progress(info)
+
+        try:
+            return redrive_(**asked, on_progress=told)
+        except KeyboardInterrupt:
+            for number in begun:
+                note(f"redrive {number} goes on in the broker; posthouse dlq undo {number} stops it and brings back")
+                note("what nobody was given yet")
+            raise
+
+    return run
+
+
+def _say_nothing(info: RedriveInfo) -> None:
+    """Its end is all that is wanted."""
 
 
 def _print_when_new() -> Callable[[RedriveInfo], None]:

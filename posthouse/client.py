@@ -21,6 +21,7 @@ from posthouse.caller import Caller
 from posthouse.config import default_data_directory
 from posthouse.consumer import Consumer
 from posthouse.dead_letters import DeadLetters
+from posthouse.definitions import Definitions
 from posthouse.delay_times import due_of_options
 from posthouse.delayed import Delayed
 from posthouse.held import HeldMessages
@@ -31,11 +32,13 @@ from posthouse.receipt import PublishReceipt
 from posthouse.requests import Answer, Request
 from posthouse.status import make_status
 from posthouse.stream import Stream
+from posthouse.tracing import spans_around
 from posthouse.transport.descriptions import ExchangeInfo
-from posthouse.transport.errors import InvalidArgument, from_wire
+from posthouse.transport.errors import from_wire
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import BindingSpec, ConsumerInfo, QueueInfo
 from posthouse.transport.messages_calls import ReplyCounts
+from posthouse.transport.messages_sessions import ConnectionInfo
 from posthouse.transport.names import check_name
 from posthouse.wire_pump import Pump, connected
 
@@ -67,6 +70,7 @@ class Broker:
         self._caller = Caller(pump)
         self.held = HeldMessages(self._ask)
         self.monitor = Monitoring(self._ask)
+        self.definitions = Definitions(self._ask)
 
     # ---- topology ----
 
@@ -186,6 +190,10 @@ class Broker:
         """All consumers of all queues."""
         return self._ask(requests.consumers())
 
+    def connections(self) -> list[ConnectionInfo]:
+        """Who is connected, this client included: the oldest first, each with the actors it talks to."""
+        return self._ask(requests.connections())
+
     def tree(self) -> list[dict[str, Any]]:
         """The supervision tree: one entry per actor with pid, generation, restarts, memory."""
         return self._ask(requests.tree())
@@ -200,6 +208,7 @@ class Broker:
 
     # ---- publishing ----
 
+    @spans_around("publish")
     def publish(
         self,
         exchange: str,
@@ -220,7 +229,9 @@ class Broker:
         data = check_body(body, self._session.limits)
         due_ms = due_of_options(options, time.time_ns()) if options else 0
         key = make_key(routing_key, headers, options)
+        limit_s = self._limit_s(timeout_s)
         with self._pump.lock:
+            self._pump.check_open()
             stream = self._stream(exchange)
             stream.close_batch()
             number = stream.add(data, key)
@@ -231,7 +242,7 @@ class Broker:
             stream.waiters[number] = None
             stream.close_batch()
             try:
-                self._wait(lambda: stream.waiters[number] is not None or stream.failure is not None, timeout_s)
+                self._wait(lambda: stream.waiters[number] is not None or stream.failure is not None, limit_s)
                 receipt = stream.waiters[number]
             finally:
                 del stream.waiters[number]
@@ -243,7 +254,7 @@ class Broker:
                 raise stream.failure
         if receipt.code is not None:
             raise from_wire(receipt.code, receipt.text)
-        return PublishReceipt.of(receipt, number)
+        return PublishReceipt.of(receipt, number, options.get("message_id"))
 
     def publisher(self, exchange: str, window: int = WINDOW_DEFAULT) -> Publisher:
         """A pipelined publisher: `send` returns at once and blocks only while `window` messages are unconfirmed."""
@@ -251,6 +262,7 @@ class Broker:
 
     # ---- calls ----
 
+    @spans_around("call")
     def call(
         self,
         exchange: str,
@@ -288,7 +300,7 @@ class Broker:
         def connect() -> Pump:
             return connected(self._pump.address, name, self._timeout_s)
 
-        self._check_open()
+        self._pump.check_open()
         return CallServer(connect, queue, handler, prefetch, self._timeout_s, tells_traceback=tells_traceback)
 
     @property
@@ -309,6 +321,7 @@ class Broker:
         """
         requests.check_consume(queue, prefetch, auto_ack, exclusive)
         with self._pump.lock:
+            self._pump.check_open()
             subscription, opened = self._session.subscribe(queue, prefetch, auto_ack=auto_ack, exclusive=exclusive)
         return Consumer(self._pump, subscription, opened, self._timeout_s)
 
@@ -316,6 +329,7 @@ class Broker:
         """One message, or None when nothing is ready."""
         request = requests.get(queue, auto_ack)
         with self._pump.lock:
+            self._pump.check_open()
             getter = self._session.getter(queue, auto_ack=auto_ack)
             offset = self._ask(request)
             return None if offset is None else getter.take(offset)
@@ -330,10 +344,10 @@ class Broker:
         """Send what waits, within the deadline, and close. Closing twice is fine."""
         if self._pump.is_closed:
             return
+        deadline = time.monotonic() + self._limit_s(timeout_s)
         with self._pump.lock:
             for stream in self._session.streams():
                 stream.close_batch()
-            deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
             if self._pump.is_connected:
                 self._pump.wait_until(lambda: self._session.is_settled, deadline)
         self._pump.close()
@@ -361,20 +375,18 @@ class Broker:
 
     def _ask(self, request: Request[Answer]) -> Answer:
         with self._pump.lock:
-            self._check_open()
+            self._pump.check_open()
             call = self._session.call(request.target, request.make, is_removal=request.is_removal)
             try:
-                self._wait(lambda: call.is_done, None)
+                self._wait(lambda: call.is_done, self._timeout_s)
             finally:
                 self._session.forget(call)
         return request.answer(call)
 
-    def _check_open(self) -> None:
-        if self._pump.is_closed:
-            raise InvalidArgument("this connection is closed")
+    def _limit_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
 
-    def _wait(self, is_done: Callable[[], bool], timeout_s: float | None) -> None:
-        limit_s = self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
+    def _wait(self, is_done: Callable[[], bool], limit_s: float) -> None:
         was_connected = self._pump.is_connected
         if not self._pump.wait_until(is_done, time.monotonic() + limit_s):
             raise self._pump.overdue(limit_s, was_connected)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Self, final
 
-from posthouse.arguments import check_count
+from posthouse.arguments import check_count, check_seconds
 from posthouse.asking import Call
 from posthouse.message import Message
 from posthouse.subscription import Subscription
@@ -42,9 +42,14 @@ class Consumer:
 
     def get(self, timeout_s: float | None = None) -> Message | None:
         """The next message, or None when none came in time (None: the client's default deadline)."""
+        return self._next(self._limit_s(timeout_s))
+
+    def _next(self, limit_s: float) -> Message | None:
+        if self._is_closed or self._pump.is_closed:
+            self._refuse()
         subscription = self._subscription
         if not subscription.ready or subscription.unsettled >= self._settle_at:
-            self._fetch(self._timeout_s if timeout_s is None else timeout_s)
+            self._fetch(limit_s)
         elif subscription.has_settlements:
             self._pump.wake_stand_in()
         try:
@@ -55,9 +60,12 @@ class Consumer:
     def batch(self, max_count: int, timeout_s: float | None = None) -> list[Message]:
         """Up to `max_count` messages as soon as there is one; none when none came in time."""
         check_count("max_count", max_count, 1, 1 << 20)
+        limit_s = self._limit_s(timeout_s)
+        if self._is_closed or self._pump.is_closed:
+            self._refuse()
         ready = self._subscription.ready
         if not ready or self._subscription.unsettled >= self._settle_at:
-            self._fetch(self._timeout_s if timeout_s is None else timeout_s)
+            self._fetch(limit_s)
         with self._lock:
             if len(ready) <= max_count:
                 taken = list(ready)
@@ -77,7 +85,7 @@ class Consumer:
     def __next__(self) -> Message:
         """Waits as long as it takes. Raises the error that ended the consumer, if something did."""
         while True:
-            message = self.get(FOREVER_S)
+            message = self._next(FOREVER_S)
             if message is not None:
                 return message
 
@@ -101,15 +109,22 @@ class Consumer:
     ) -> None:
         self.close()
 
-    def _fetch(self, timeout_s: float) -> None:
+    def _limit_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
+
+    def _refuse(self) -> None:
+        self._pump.check_open()
+        raise InvalidArgument("this consumer is closed")
+
+    def _fetch(self, limit_s: float) -> None:
         """Send settlements; if nothing is there, wait for something."""
         subscription = self._subscription
         with self._lock:
-            if self._is_closed:
-                raise InvalidArgument("this consumer is closed")
+            if self._is_closed or self._pump.is_closed:
+                self._refuse()
             self._pump.push()
             if not subscription.ready:
-                deadline = time.monotonic() + timeout_s
+                deadline = time.monotonic() + limit_s
                 self._pump.wait_until(lambda: bool(subscription.ready or subscription.failure), deadline)
         if subscription.failure is not None and not subscription.ready:
             raise subscription.failure

@@ -6,6 +6,7 @@ Pure. Both clients ask through these functions. Times are aware datetimes in UTC
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, final
@@ -13,8 +14,8 @@ from typing import Any, Final, final
 from posthouse.arguments import check_count, check_seconds
 from posthouse.requests import Request
 from posthouse.transport.batch import headers_of
-from posthouse.transport.errors import InvalidArgument
-from posthouse.transport.messages import Batch
+from posthouse.transport.errors import InvalidArgument, PreconditionFailed
+from posthouse.transport.messages import Batch, FollowDeadLetters
 from posthouse.transport.messages_dead import (
     Cause,
     DeadLetterFilter,
@@ -31,7 +32,7 @@ from posthouse.transport.messages_dead import (
     RedriveStatus,
     UndoRedrive,
 )
-from posthouse.transport.names import DEAD_LETTER, check_headers, check_name
+from posthouse.transport.names import DEAD_LETTER, REGISTRY, check_headers, check_name
 
 REASONS: Final = (
     "rejected",
@@ -46,13 +47,17 @@ REASONS: Final = (
 LIST_MAX: Final = 1_000
 ID_MAX: Final = (1 << 63) - 1
 CANARY_MAX: Final = 1_000
+WAY_LETTERS_MAX: Final = 100
 AGE_S_MAX: Final = 1e9
 
 
 @final
 @dataclass(frozen=True)
 class FailedAttempt:
-    """One delivery that failed: when, with which consumer, how, and the error that consumer sent."""
+    """One delivery that failed: when, with which consumer, how, and the error that consumer sent.
+
+    `reason` is what a reject said. A remark of the store, such as `taken_back`, has no consumer.
+    """
 
     attempt: int
     at: datetime
@@ -61,6 +66,7 @@ class FailedAttempt:
     error_type: str
     error: str
     traceback: str
+    reason: str = ""
 
 
 @final
@@ -150,6 +156,27 @@ def redrive(
     )
 
 
+def way_of(
+    queue: str, wanted: DeadLetterFilter
+) -> tuple[Request[list[DeadLetterInfo]], Callable[[list[DeadLetterInfo]], Request[list[str]]]]:
+    """Two questions: which letters would go (some of them), and whether what dies in the queue comes back to it."""
+
+    def circle(some: list[DeadLetterInfo]) -> Request[list[str]]:
+        keys = tuple(dict.fromkeys(info.routing_key for info in some)) or ("",)
+        return Request(REGISTRY, lambda number: FollowDeadLetters(number, queue, keys), list[str])
+
+    return letters(wanted, WAY_LETTERS_MAX, 0), circle
+
+
+def refuse_circle(circle: list[str]) -> None:
+    """Raise PreconditionFailed where letters that die again would come back to the queue they are sent to."""
+    if circle:
+        raise PreconditionFailed(
+            f"what dies in queue {circle[0]!r} comes back to it ({' → '.join(circle)}), and so would these letters; "
+            "send them to another queue, or allow the circle if it is meant (allow_circle=True, --allow-circle)"
+        )
+
+
 def redrive_status(id: int, *, stop: bool = False) -> Request[RedriveInfo]:
     check_count("id", id, 1, ID_MAX)
     return Request(DEAD_LETTER, lambda number: RedriveStatus(number, id, stop), RedriveInfo)
@@ -210,17 +237,15 @@ def _ago_ms(name: str, value: object) -> int | None:
 
 
 def _rate(value: object) -> float:
-    rate = check_seconds("rate", value)
-    if not 0.0 < rate <= 1_000_000.0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= 1_000_000.0:
         raise InvalidArgument(f"rate is {value!r}; it is above 0 and up to 1000000 messages a second")
-    return rate
+    return float(value)
 
 
 def _share(value: object) -> float:
-    share = check_seconds("failure_share", value)
-    if share >= 1.0:
-        raise InvalidArgument(f"failure_share is {value!r}; it is from 0 to below 1")
-    return share
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+        raise InvalidArgument(f"failure_share is {value!r}; it is a number from 0 to below 1")
+    return float(value)
 
 
 def _epoch_ms(name: str, value: object) -> int | None:
@@ -269,7 +294,9 @@ def _letter(info: DeadLetterInfo, death: Death | None = None, batch: Batch | Non
         body=None if batch is None else bytes(batch.bodies),
         headers=None if batch is None else headers_of(batch) or {},
         history=[
-            FailedAttempt(one.attempt, _at(one.at_ms), one.consumer, one.how, one.error_type, one.error, one.traceback)
+            FailedAttempt(
+                one.attempt, _at(one.at_ms), one.consumer, one.how, one.error_type, one.error, one.traceback, one.reason
+            )
             for one in history
         ],
     )

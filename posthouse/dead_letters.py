@@ -13,7 +13,7 @@ from posthouse import dead_letter_requests as requests
 from posthouse.arguments import check_seconds
 from posthouse.dead_letter_requests import DeadLetter, make_filter
 from posthouse.requests import Ask
-from posthouse.transport.messages_dead import Cause, DeadLetterStoreInfo, RedriveInfo
+from posthouse.transport.messages_dead import Cause, DeadLetterFilter, DeadLetterStoreInfo, RedriveInfo
 
 POLL_S: Final = 0.02
 Causes = list[Cause]
@@ -86,6 +86,7 @@ class DeadLetters:
         canary: int | None = None,
         failure_share: float = 0.0,
         dry_run: bool = False,
+        allow_circle: bool = False,
         wait: bool = True,
         timeout_s: float | None = None,
         on_progress: Callable[[RedriveInfo], None] | None = None,
@@ -96,7 +97,9 @@ class DeadLetters:
         Narrowed as in `list`. `rate`: messages a second. `canary`: so many go first; when more than `failure_share` of
         them die again, the rest stays. `dry_run` only counts, by `causes`. Returns when it is over (`state` done or
         stopped, `text` says why), or as it stands after `timeout_s` (None: as long as it takes) or at once without
-        `wait`; it goes on either way. Raises UnknownQueue, UnknownExchange, InvalidArgument, PreconditionFailed.
+        `wait`; it goes on either way. A queue that is named here and whose dead letters come back to it through
+        dead-letter exchanges is refused, unless with `allow_circle`. Raises UnknownQueue, UnknownExchange,
+        InvalidArgument, PreconditionFailed.
         """
         wanted = make_filter(queue, reason, fingerprint, more)
         asked = requests.redrive(
@@ -104,6 +107,9 @@ class DeadLetters:
             dry_run=dry_run,
         )  # fmt: skip
         deadline = None if timeout_s is None else time.monotonic() + check_seconds("timeout_s", timeout_s)
+        queue_meant = to if to is not None else queue
+        if queue_meant is not None and to_exchange is None:
+            self._check_way(queue_meant, wanted, allow_circle)
         info = self._ask(asked)
         while wait and requests.is_running(info) and (deadline is None or time.monotonic() < deadline):
             if on_progress is not None:
@@ -111,6 +117,12 @@ class DeadLetters:
             self._pause(POLL_S)
             info = self.redrive_status(info.id)
         return info
+
+    def _check_way(self, queue: str, wanted: DeadLetterFilter, allow_circle: bool) -> None:
+        some, circle = requests.way_of(queue, wanted)
+        found = self._ask(circle(self._ask(some)))
+        if not allow_circle:
+            requests.refuse_circle(found)
 
     def redrive_status(self, id: int) -> RedriveInfo:
         """A redrive as it stands. Raises UnknownDeadLetter; the last hundred are remembered."""

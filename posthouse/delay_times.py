@@ -30,9 +30,17 @@ def due_after(delay_s: object, now_ns: int) -> int:
 
 def due_at(deliver_at: object, now_ns: int) -> int:
     """A moment. Raises InvalidArgument unless it is a datetime with a zone, to come, within a century."""
-    due_ms = moment_ms("deliver_at", deliver_at)
+    due_ms = new_due_ms(deliver_at, now_ns)
     if due_ms * 1_000_000 <= now_ns:
         raise InvalidArgument(f"deliver_at is {deliver_at}, which has passed; leave it out to publish now")
+    return due_ms
+
+
+def new_due_ms(deliver_at: object, now_ns: int) -> int:
+    """A moment that may have passed, which means now. Raises InvalidArgument for one before 1970 or a century away."""
+    due_ms = moment_ms("deliver_at", deliver_at)
+    if due_ms <= 0:
+        raise InvalidArgument(f"deliver_at is {deliver_at}, before 1970; any later moment that has passed means now")
     if due_ms > now_ns // 1_000_000 + DELAY_MS_MAX:
         raise InvalidArgument(f"deliver_at is {deliver_at}, which is more than a century away")
     return due_ms

@@ -6,13 +6,14 @@ The requests are made and checked here, once for both clients; `aio_delayed.py` 
 from __future__ import annotations
 
 import builtins
+import time
 from datetime import datetime
 from typing import Any, Final, Self, final
 
 import msgspec
 
 from posthouse.arguments import check_count
-from posthouse.delay_times import moment_ms, moment_of
+from posthouse.delay_times import moment_of, new_due_ms
 from posthouse.recurring import Recurring, all_of, request_pause, request_recurring, request_repeat, request_stop
 from posthouse.requests import Ask, Request
 from posthouse.transport.errors import InvalidArgument
@@ -87,7 +88,7 @@ def request_cancel(scheduled_id: str | None, schedule_key: str | None) -> Reques
 
 def request_reschedule(scheduled_id: str | None, schedule_key: str | None, deliver_at: datetime) -> Request[None]:
     which, key = _named(scheduled_id, schedule_key)
-    due_ms = moment_ms("deliver_at", deliver_at)
+    due_ms = new_due_ms(deliver_at, time.time_ns())
     return Request(DELAY, lambda number: RescheduleDelayed(number, due_ms, which, key))
 
 

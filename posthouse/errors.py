@@ -30,6 +30,7 @@ from posthouse.transport.errors import (
     UnknownDeadLetter,
     UnknownDelayed,
     UnknownExchange,
+    UnknownMessage,
     UnknownQueue,
     Unroutable,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "UnknownDeadLetter",
     "UnknownDelayed",
     "UnknownExchange",
+    "UnknownMessage",
     "UnknownQueue",
     "Unroutable",
 ]

@@ -118,6 +118,12 @@ class Message(msgspec.Struct, gc=False, eq=False):
         return datetime.fromtimestamp(self._slice.batch.published_ms / 1000, UTC)
 
     @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context that the message was created in, if its publisher gave one. It is a header."""
+        value = self.headers.get("traceparent")
+        return value if type(value) is str else None
+
+    @property
     def attempt(self) -> int:
         """Which delivery of this message this is: 1 the first time."""
         return self._slice.attempt

@@ -8,7 +8,8 @@ from typing import Any, Final, Self, final
 
 import msgspec
 
-from posthouse.arguments import check_count, is_short_text
+from posthouse import tracing
+from posthouse.arguments import check_count, check_seconds, is_short_text
 from posthouse.delay_times import due_of_many, due_of_options
 from posthouse.queue_policies import check_lifetime_ms
 from posthouse.stream import Key, Stream
@@ -101,13 +102,15 @@ class Publisher:
     def __init__(self, pump: Pump, exchange: str, window: int, timeout_s: float) -> None:
         check_name("exchange", exchange, may_be_empty=True)
         check_count("window", window, 1, WINDOW_MAX)
+        pump.check_open()
         self._pump = pump
         self._lock = pump.lock
         self._window = window
         self._timeout_s = timeout_s
         with pump.lock:
             self._stream: Stream = pump.session.stream(exchange)
-        self._last: tuple[str, Any, Any] = ("", None, None)
+        self._tracing = tracing.active
+        self._last: tuple[str, Any, Any] = ("", self._tracing, None)
         self._key: Key = make_key("", None, {})
         self._is_closed = False
 
@@ -116,14 +119,18 @@ class Publisher:
 
         Blocks only while the window is full. Raises InvalidArgument, OutcomeUnknown when the window stays full.
         """
+        if self._is_closed or self._pump.is_closed:
+            self._refuse()
         if type(body) is not bytes or len(body) > self._pump.session.limits.body_bytes_max:
             body = check_body(body, self._pump.session.limits)
         stream = self._stream
         due_ms = due_of_options(options, time.time_ns()) if options else 0
         with self._lock:
             if headers is not None or options or routing_key != self._last[0] or self._last[1] is not None:
+                if self._tracing is not None:
+                    headers = self._tracing.carried(headers)
                 self._key = make_key(routing_key, headers, options)
-                self._last = (routing_key, headers or options or None, None)
+                self._last = (routing_key, headers or options or self._tracing, None)
             number = stream.add(body, self._key)
             if due_ms:
                 stream.schedule(due_ms)
@@ -148,11 +155,15 @@ class Publisher:
 
         `delay_s` may be a list with the delay of each.
         """
+        if self._is_closed or self._pump.is_closed:
+            self._refuse()
         due = due_of_many(options, len(bodies), time.time_ns()) if options else None
         limits = self._pump.session.limits
         checked = [body if type(body) is bytes else check_body(body, limits) for body in bodies]
         if checked and max(map(len, checked)) > limits.body_bytes_max:
             check_body(max(checked, key=len), limits)
+        if self._tracing is not None:
+            headers = self._tracing.carried(headers)
         key = make_key(routing_key, headers, options)
         with self._lock:
             self._last = ("", self, None)
@@ -166,7 +177,8 @@ class Publisher:
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything sent so far is confirmed. Raises PublishError naming what was refused or is unknown."""
         stream = self._stream
-        deadline = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        limit_s = self._timeout_s if timeout_s is None else check_seconds("timeout_s", timeout_s)
+        deadline = time.monotonic() + limit_s
         with self._lock:
             stream.close_batch()
             through = stream.next_seq - 1
@@ -199,6 +211,10 @@ class Publisher:
                 self._stream.close_batch()
                 self._pump.push()
                 self._pump.session.drop_stream(self._stream)
+
+    def _refuse(self) -> None:
+        self._pump.check_open()
+        raise InvalidArgument("this publisher is closed")
 
     def _leave(self) -> None:
         """The first message of a batch waits for a confirm, unless that has come meanwhile."""

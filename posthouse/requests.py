@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, final
 
 import msgspec
 
-from posthouse.arguments import check_count, check_seconds
+from posthouse.arguments import check_count, check_seconds, check_yes_or_no
 from posthouse.asking import Call, result_of
 from posthouse.message import Message, Slice
 from posthouse.queue_policies import hold_bounds, queue_policies
@@ -33,6 +33,7 @@ from posthouse.transport.messages import (
 )
 from posthouse.transport.messages_calls import ReplyCounts, ReplyStatus
 from posthouse.transport.messages_monitor import BrokerEvent, Overview, ReadEvents, ReadOverview
+from posthouse.transport.messages_sessions import ConnectionInfo, ListConnections
 from posthouse.transport.names import MONITOR, REGISTRY, actor_of_queue, check_headers, check_name, check_routing_key
 
 Answer = TypeVar("Answer")
@@ -119,6 +120,8 @@ def declare_queue(
     """Answered with the queue's name, which the broker chooses for ""."""
     if name != "":
         check_name("queue", name)
+    check_yes_or_no("durable", durable)
+    check_yes_or_no("exclusive", exclusive)
     spec = QueueSpec(
         name=name,
         durable=durable and not exclusive,
@@ -194,6 +197,10 @@ def bindings() -> Request[list[BindingSpec]]:
 
 def consumers() -> Request[list[ConsumerInfo]]:
     return Request(REGISTRY, messages.ListConsumers, list[ConsumerInfo])
+
+
+def connections() -> Request[list[ConnectionInfo]]:
+    return Request(REGISTRY, ListConnections, list[ConnectionInfo])
 
 
 def tree() -> Request[list[dict[str, Any]]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, final
 
-from posthouse.arguments import check_count, check_seconds
+from posthouse.arguments import check_count, check_number, check_seconds, check_yes_or_no
 from posthouse.transport.descriptions import RetrySpec
 from posthouse.transport.errors import InvalidArgument
 
 KINDS: Final = ("exponential", "linear", "fixed", "off")
+DELAY_S_MAX: Final = 10 * 366 * 24 * 3_600.0
 
 
 @final
@@ -34,15 +35,16 @@ class Retry:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InvalidArgument(f"the retry kind is {self.kind!r}; it is one of {', '.join(KINDS)}")
+        if self.max_attempts == 0:
+            raise InvalidArgument("max_attempts is 0; 1 means no second attempt, and kind='off' no limit of them")
         check_count("max_attempts", self.max_attempts, 1, 1_000_000)
-        for name in ("first_delay_s", "max_delay_s", "factor"):
-            check_seconds(name, getattr(self, name))
-        if self.factor < 1.0 or self.factor > 1_000.0:
-            raise InvalidArgument(f"factor is {self.factor!r}; it is 1 to 1000")
+        for name in ("first_delay_s", "max_delay_s"):
+            if check_seconds(name, getattr(self, name)) > DELAY_S_MAX:
+                raise InvalidArgument(f"{name} is {getattr(self, name)!r}; it is at most ten years")
+        check_number("factor", self.factor, 1.0, 1_000.0)
         if self.first_delay_s > self.max_delay_s:
             raise InvalidArgument(f"first_delay_s is {self.first_delay_s!r}, above max_delay_s of {self.max_delay_s!r}")
-        if not isinstance(self.jitter, bool):
-            raise InvalidArgument(f"jitter is {self.jitter!r}; it is True or False")
+        check_yes_or_no("jitter", self.jitter)
 
     def spec(self) -> RetrySpec:
         """As it travels."""

@@ -26,7 +26,7 @@ from posthouse.actors.cell import Cell
 from posthouse.actors.cell import Life as CellLife
 from posthouse.actors.dead_letter import DeadLetterActor
 from posthouse.actors.dead_letter_store import StoreLimits
-from posthouse.actors.declaration import may_hold
+from posthouse.actors.declaration import EVENTS_EXCHANGE, may_hold
 from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
@@ -35,6 +35,7 @@ from posthouse.actors.loop import Loop, wall_ms
 from posthouse.actors.monitor import BrokerFacts, MonitorActor, Senses
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
+from posthouse.actors.registry_records import journal_id
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
 from posthouse.http_socket import bound, open_http_socket
@@ -193,7 +194,9 @@ class Broker:
 
     def _run_registry(self, life: Life) -> int:
         def make(context: Context) -> Actor:
-            return RegistryActor(context, boot=self._boot, remove_journal=self._remove_journal)
+            return RegistryActor(
+                context, boot=self._boot, remove_journal=self._remove_journal, own_exchanges=(EVENTS_EXCHANGE,)
+            )
 
         return self._run_cell(life, make, self._directory.journal_directory(REGISTRY))
 
@@ -293,8 +296,7 @@ class Broker:
                 pause(0.005)
 
     def _journal_of(self, spec: QueueSpec | ExchangeSpec) -> str:
-        kind = "queue" if isinstance(spec, QueueSpec) else "exchange"
-        return self._directory.journal_directory(f"{kind}:{spec.name}:{spec.serial}")
+        return self._directory.journal_directory(journal_id(spec))
 
     def _remove_journal(self, spec: QueueSpec | ExchangeSpec) -> None:
         """The queue or exchange is deleted, its actor has stopped, and the deletion is durable."""

@@ -49,12 +49,13 @@ from posthouse.transport.messages import (
 )
 from posthouse.transport.messages_calls import ReceiveReplies
 from posthouse.transport.names import REGISTRY, actor_of_exchange, actor_of_queue
-from posthouse.transport.session import State
+from posthouse.transport.session import Origin, State
 
 DEFAULT_EXCHANGE: Final = actor_of_exchange("")
 DOOR_ROUTE: Final = b"door"
 _NOTHING_THERE: Final = ("unknown_queue", "unknown_exchange", "unknown_binding", "unknown_delayed")
 TICK_MS: Final = 100
+UNSAID: Final = Origin()
 
 
 @final
@@ -69,10 +70,11 @@ class Session:
         source: random.Random,
         wall_ms: Callable[[], int],
         is_behind_door: bool,
+        origin: Origin = UNSAID,
     ) -> None:
         self.limits = limits
         self.client_id = source.getrandbits(62) | 1
-        self.links = Links(Identity(0, self.client_id, name), limits, source)
+        self.links = Links(Identity(0, self.client_id, name, origin), limits, source)
         self.to_connect: list[tuple[bytes, str]] = []
         self.to_disconnect: list[bytes] = []
         self._random = source

@@ -9,8 +9,11 @@ alive until the application is back.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import secrets
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,10 +22,11 @@ from typing import Final, final
 from posthouse import broker_file
 from posthouse.address import Address
 from posthouse.session import DOOR_ROUTE, Session
-from posthouse.transport.errors import BrokerNotRunning, OutcomeUnknown, Unavailable
+from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, OutcomeUnknown, Unavailable
 from posthouse.transport.limits import Limits
-from posthouse.transport.session import State
+from posthouse.transport.session import Origin, State
 from posthouse.transport.sockets import Sent, Sockets
+from posthouse.transport.wire import ORIGIN_BYTES_MAX
 
 FRAMES_PER_ROUND_MAX: Final = 256
 WAIT_MS_MAX: Final = 50
@@ -43,6 +47,7 @@ class Pump:
             source=random.Random(secrets.randbits(64)),
             wall_ms=lambda: time.time_ns() // 1_000_000,
             is_behind_door=bool(address.door),
+            origin=_own_origin(),
         )
         self._sockets = Sockets(self.session.limits)
         self._sockets.outbound.watch_disconnects()
@@ -59,6 +64,11 @@ class Pump:
     @property
     def is_closed(self) -> bool:
         return self._is_closed
+
+    def check_open(self) -> None:
+        """Raises InvalidArgument after `close`."""
+        if self._is_closed:
+            raise InvalidArgument("this connection is closed")
 
     @property
     def is_connected(self) -> bool:
@@ -117,9 +127,11 @@ class Pump:
         return has_come
 
     def wait_until(self, is_done: Callable[[], bool], deadline: float) -> bool:
-        """Turn until it is done or the deadline (monotonic seconds) has passed; says which."""
+        """Turn until it is done or the deadline (monotonic seconds) has passed; says which. Closed, nothing comes."""
         self._last_activity = time.monotonic()
         while not is_done():
+            if self._is_closed:
+                return False
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False
@@ -130,8 +142,10 @@ class Pump:
         """Send what may leave and take in what is there, without waiting.
 
         True: there may be more. Whoever waits on `descriptors` has to push again before, since reading and sending
-        both swallow the sign that something has come.
+        both swallow the sign that something has come. Closed, it does nothing.
         """
+        if self._is_closed:
+            return False
         self._send()
         has_come = self.take_in()
         return self._send() or has_come
@@ -224,6 +238,20 @@ def connected(address: Address, name: str, timeout_s: float) -> Pump:
         pump.close()
         raise
     return pump
+
+
+def _own_origin() -> Origin:
+    """What the broker's administrator may want to know of this process: it is shown by `posthouse connections`."""
+    directory, program = os.path.split(sys.argv[0] if sys.argv else "")
+    if program == "__main__.py":  # `python -m shop`
+        program = os.path.basename(directory)
+    if program in ("", "-c", "-m"):
+        program = "python"
+    return Origin(_cut(program), _cut(socket.gethostname()), os.getpid())
+
+
+def _cut(text: str) -> str:
+    return text.encode(errors="replace")[:ORIGIN_BYTES_MAX].decode(errors="ignore")
 
 
 def _now_ms() -> int:

@@ -38,6 +38,13 @@ def socket_path(run_directory: str, actor_id: str, generation: int) -> str:
     return os.path.join(run_directory, f"{name}-{generation}.sock")
 
 
+def journal_name(actor_id: str) -> str:
+    """The name of an actor's directory below `journal`: any id makes a safe one, and equal ids the same one."""
+    readable = "".join(c if c.isalnum() and c.isascii() else "_" for c in actor_id)[:40]
+    digest = hashlib.blake2b(actor_id.encode(), digest_size=8).hexdigest()
+    return f"{readable}-{digest}"
+
+
 def find_run_directory(path: str) -> str:
     """Where the broker of this data directory has its socket files. Raises OSError if it never ran."""
     with open(os.path.join(path, "run", "sockets"), "rb") as file:
@@ -77,10 +84,8 @@ class DataDirectory:
         return cls(path, run_directory, lock, generations)
 
     def journal_directory(self, actor_id: str) -> str:
-        """Where that actor keeps its journal: any id makes a safe name, and equal ids the same one."""
-        readable = "".join(c if c.isalnum() and c.isascii() else "_" for c in actor_id)[:40]
-        digest = hashlib.blake2b(actor_id.encode(), digest_size=8).hexdigest()
-        return os.path.join(self.path, "journal", f"{readable}-{digest}")
+        """Where that actor keeps its journal."""
+        return os.path.join(self.path, "journal", journal_name(actor_id))
 
     def socket_path(self, actor_id: str, generation: int) -> str:
         """As the function of that name, in this directory."""

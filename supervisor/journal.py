@@ -71,7 +71,7 @@ class Journal:
         """Lock, recover and open the journal in `directory`, which is created when missing.
 
         `JournalLocked`: another life holds it or a newer generation has written it. `JournalCorrupt`: damage
-        below the durable mark; nothing was changed. `now_ms` dates the segments and nothing else.
+        below the durable mark; nothing was changed. `now_ms` dates segments and chunks and decides nothing.
         """
         return cls(disk, directory, settings, open_directory(disk, directory, generation, settings, now_ms))
 
@@ -88,7 +88,7 @@ class Journal:
     @property
     def segment_is_full(self) -> bool:
         """Time to `rotate`. Nothing forces it: a segment goes on beyond its size."""
-        return self._tail.index.end >= self._tail.target_bytes
+        return self._tail.index.end >= self._tail.target_bytes or self._tail.is_old
 
     def append(self, kind: int, *parts: Buffer) -> int:
         """Queue a record, the concatenation of `parts`, for the next commit; returns its position.

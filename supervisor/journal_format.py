@@ -11,10 +11,10 @@ little-endian; every structure starts at a multiple of eight bytes. `docs/journa
     +--------+----+----+----+-----+-------+-----------+-----+------+-----------+-----------+------+-----+
 
     chunk header, 56 bytes, then the body
-    0     4    6    8      12     16         24         32          40    44     48        52         56
-    +-----+----+----+------+------+----------+----------+-----------+-----+------+---------+----------+
-    |PHCK |flag|zero|length|count |first pos.|durable   |generation |salt |chain |body crc |header crc|
-    +-----+----+----+------+------+----------+----------+-----------+-----+------+---------+----------+
+    0     4         8      12     16         24         32          40    44     48        52         56
+    +-----+---------+------+------+----------+----------+-----------+-----+------+---------+----------+
+    |PHCK |age      |length|count |first pos.|durable   |generation |salt |chain |body crc |header crc|
+    +-----+---------+------+------+----------+----------+-----------+-----+------+---------+----------+
     | count x u32 payload length | count x u8 kind | payloads, end to end | zeros to a multiple of 8    |
     +----------------------------+-----------------+----------------------+-----------------------------+
 
@@ -40,13 +40,15 @@ from posthouse.transport.errors import DiskFault, JournalCorrupt
 Buffer = bytes | bytearray | memoryview
 Checksum = Callable[[Buffer, int], int]
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""What is written. Version 1 is read as well: its chunks have no age, and a segment of it is gone on with as such."""
+VERSIONS_READ: Final = (1, 2)
 SEGMENT_MAGIC: Final = b"POSTHSEG"
 CHUNK_MAGIC: Final = b"PHCK"
 FOOTER_MAGIC: Final = b"PHFT"
 
 _SEGMENT = struct.Struct("<8sHBBIQQIIQQI")
-_CHUNK = struct.Struct("<4sHHIIQQQIII")
+_CHUNK = struct.Struct("<4sIIIQQQIII")
 _FOOTER = struct.Struct("<4sIIIQQI")
 _CRC = struct.Struct("<I")
 
@@ -64,6 +66,12 @@ IS_AFTER_GAP: Final = 2
 
 CRC32C: Final = 1
 ZLIB_CRC32: Final = 2
+
+AGE_UNKNOWN: Final = 0
+AGE_MAX: Final = 2**32 - 1
+"""The age of a chunk is one more than the milliseconds from the creation of its segment to its writing. At the maximum
+(49 days) it only says that it is at least so old.
+"""
 
 SMALL_PART_BYTES: Final = 16 * 1024
 _ZEROS: Final = (b"", *(bytes(count) for count in range(1, 8)))
@@ -123,6 +131,7 @@ class SegmentHeader(NamedTuple):
     journal_id: int
     head_count: int
     crc: int = 0
+    version: int = VERSION
 
     @property
     def is_checkpoint(self) -> bool:
@@ -145,6 +154,7 @@ class ChunkHeader(NamedTuple):
     chain: int
     body_crc: int
     crc: int = 0
+    age: int = AGE_UNKNOWN
 
 
 class Footer(NamedTuple):
@@ -158,17 +168,22 @@ class Footer(NamedTuple):
 
 
 class Body(NamedTuple):
-    """Records on their way into a chunk. The buffers are the caller's own wherever they are large."""
+    """Records on their way into a chunk. The buffers are the caller's own wherever they are large.
+
+    `at_ms` is when they were written first, 0 when nobody knows, `generation` by which life; None: now, by this one.
+    """
 
     first: int
     records: int
     buffers: list[Buffer]
     length: int
+    at_ms: int | None = None
+    generation: int | None = None
 
 
 def encode_segment_header(header: SegmentHeader) -> tuple[bytes, int]:
     """The 64 bytes and their checksum. Always CRC-32: it is read before the segment's algorithm is known."""
-    fixed = _SEGMENT.pack(SEGMENT_MAGIC, VERSION, *header[:-1])
+    fixed = _SEGMENT.pack(SEGMENT_MAGIC, header.version, *header[:-2])
     crc = zlib.crc32(fixed)
     return fixed + _CRC.pack(crc), crc
 
@@ -181,17 +196,30 @@ def decode_segment_header(data: Buffer) -> SegmentHeader | None:
     magic, version, *fields = _SEGMENT.unpack_from(data)
     if magic != SEGMENT_MAGIC or zlib.crc32(memoryview(data)[: SEGMENT_HEADER_BYTES - 4]) != crc:
         return None
-    if version != VERSION:
+    if version not in VERSIONS_READ:
         raise DiskFault(
-            f"the journal has format version {version} and this posthouse reads version {VERSION}; "
+            f"the journal has format version {version} and this posthouse reads versions up to {VERSION}; "
             "start it with the posthouse that wrote it"
         )
-    return SegmentHeader._make((*fields, crc))
+    return SegmentHeader._make((*fields, crc, version))
+
+
+def age_of(header: SegmentHeader, at_ms: int) -> int:
+    """What a chunk written at `at_ms` says of its age. A clock that was set back counts as no time."""
+    if header.version < 2 or not at_ms:
+        return AGE_UNKNOWN
+    return min(max(at_ms - header.created_ms, 0) + 1, AGE_MAX)
+
+
+def written_ms(header: SegmentHeader, chunk: ChunkHeader) -> int:
+    """When the chunk was written, in milliseconds since 1970; 0 where it does not say so."""
+    is_known = header.created_ms and chunk.age not in (AGE_UNKNOWN, AGE_MAX)
+    return header.created_ms + chunk.age - 1 if is_known else 0
 
 
 def encode_chunk_header(header: ChunkHeader, checksum: Checksum) -> tuple[bytes, int]:
     """The 56 bytes and their checksum, which is the chain value for what follows."""
-    fixed = _CHUNK.pack(CHUNK_MAGIC, 0, 0, *header[:-1])
+    fixed = _CHUNK.pack(CHUNK_MAGIC, header.age, *header[:-2])
     crc = checksum(fixed, 0)
     return fixed + _CRC.pack(crc), crc
 
@@ -203,12 +231,12 @@ def decode_chunk_header(data: memoryview, salt: int | None, checksum: Checksum) 
     (crc,) = _CRC.unpack_from(data, CHUNK_HEADER_BYTES - 4)
     if checksum(data[: CHUNK_HEADER_BYTES - 4], 0) != crc:
         return None
-    _, flags, zero, length, count, first, durable, generation, own_salt, chain, body_crc = _CHUNK.unpack_from(data)
-    if (salt is not None and own_salt != salt) or flags or zero or not count or not first:
+    _, age, length, count, first, durable, generation, own_salt, chain, body_crc = _CHUNK.unpack_from(data)
+    if (salt is not None and own_salt != salt) or not count or not first:
         return None
     if length % 8 or not count * RECORD_OVERHEAD_BYTES <= length <= BODY_BYTES_MAX:
         return None
-    return ChunkHeader(length, count, first, durable, generation, own_salt, chain, body_crc, crc)
+    return ChunkHeader(length, count, first, durable, generation, own_salt, chain, body_crc, crc, age)
 
 
 def encode_footer(footer: Footer, checksum: Checksum) -> bytes:
@@ -253,9 +281,9 @@ def decode_body(body: memoryview, first: int, count: int) -> list[Record]:
     return list(map(build, repeat(Record), fields))
 
 
-def body_of(header: ChunkHeader, data: Buffer) -> Body:
-    """A body that was read from one segment, ready to be written into another."""
-    return Body(header.first, header.records, [data], len(data))
+def body_of(segment: SegmentHeader, header: ChunkHeader, data: Buffer) -> Body:
+    """A body that was read from one segment, ready to be written into another; its time and life go with it."""
+    return Body(header.first, header.records, [data], len(data), written_ms(segment, header), header.generation)
 
 
 @final

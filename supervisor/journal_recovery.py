@@ -224,7 +224,7 @@ def survivors(disk: Disk, survey: Survey) -> list[Body]:
     for chunk, data in read_chunks(disk, survey.directory, survey.tail, survey.durable + 1):
         if chunk.first > last:
             break
-        bodies.append(body_of(chunk, bytes(data)))
+        bodies.append(body_of(survey.tail.header, chunk, bytes(data)))
     return bodies
 
 

@@ -17,6 +17,7 @@ from typing import Final, final
 
 from posthouse.supervisor.disk import Buffer, Disk, is_full, write_fully
 from posthouse.supervisor.journal_format import (
+    AGE_MAX,
     BODY_BYTES_MAX,
     CHUNK_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -24,6 +25,7 @@ from posthouse.supervisor.journal_format import (
     ChunkHeader,
     Footer,
     SegmentHeader,
+    age_of,
     checksum_of,
     encode_chunk_header,
     encode_footer,
@@ -119,13 +121,16 @@ class JournalSettings:
 @final
 @dataclass(frozen=True)
 class SegmentPlan:
-    """What a new segment is to be. `target_bytes` is where it counts as full and how much is preallocated."""
+    """What a new segment is to be. `target_bytes` is where it counts as full and how much is preallocated; `now_ms`
+    dates its chunks.
+    """
 
     directory: str
     header: SegmentHeader
     target_bytes: int
     preallocate: bool
     generation: int
+    now_ms: Callable[[], int]
 
 
 @final
@@ -139,6 +144,8 @@ class SegmentWriter:
         self.index = index
         self.chain = chain
         self.target_bytes = plan.target_bytes
+        self.is_old = False
+        """Its chunks will soon be too old to say when they were written: time for another segment."""
         self._allocated = disk.size(handle)
         self._is_dirty = False
         self._checksum = checksum_of(plan.header.algorithm)
@@ -184,17 +191,21 @@ class SegmentWriter:
         """Append one chunk for each body, in one vectored write. Not synced."""
         header = self._plan.header
         checksum = self._checksum
-        generation = self._plan.generation
+        own = self._plan.generation
         offset = self.index.end
         chain = self.chain
         buffers: list[Buffer] = []
         extents: list[tuple[int, int]] = []
-        for first, records, body, length in bodies:
+        now_age = age_of(header, self._plan.now_ms())
+        self.is_old = now_age > AGE_MAX // 2
+        for first, records, body, length, at_ms, earlier in bodies:
             crc = 0
             for buffer in body:
                 crc = checksum(buffer, crc)
+            age = now_age if at_ms is None else age_of(header, at_ms)
+            generation = own if earlier is None else earlier
             encoded, chain = encode_chunk_header(
-                ChunkHeader(length, records, first, durable, generation, header.salt, chain, crc), checksum
+                ChunkHeader(length, records, first, durable, generation, header.salt, chain, crc, age=age), checksum
             )
             buffers.append(encoded)
             buffers += body
@@ -274,7 +285,8 @@ class SegmentMaker:
             generation=self.generation,
             salt=int.from_bytes(self.disk.random_bytes(4), "little"),
             chain=chain,
-            created_ms=self.now_ms(),
+            # What is written here once more says when it was written first, and no age is negative.
+            created_ms=min([self.now_ms(), *(body.at_ms for body in head if body.at_ms)]),
             journal_id=self.journal_id,
             head_count=sum(body.records for body in head),
         )
@@ -285,7 +297,7 @@ class SegmentMaker:
     def plan(self, header: SegmentHeader, filled: int) -> SegmentPlan:
         """The plan for going on in a segment of which `filled` bytes are used."""
         target = max(self.settings.segment_bytes_first, filled)
-        return SegmentPlan(self.directory, header, target, self.settings.preallocate, self.generation)
+        return SegmentPlan(self.directory, header, target, self.settings.preallocate, self.generation, self.now_ms)
 
     def _target_bytes(self, after: SegmentIndex | None, filled: int) -> int:
         """Twice what the last segment came to hold, so busy journals grow and quiet ones shrink back."""

@@ -145,7 +145,8 @@ class _Salvage:
 
     def __init__(self, disk: Disk, survey: Survey, into: str) -> None:
         journal_id = next((scan.header.journal_id for scan in survey.scans if scan.header_is_intact), 1)
-        created_ms = max((scan.header.created_ms for scan in survey.scans), default=0)
+        # The oldest, so that every chunk can say how much later it was written.
+        created_ms = min((scan.header.created_ms for scan in survey.scans if scan.header_is_intact), default=0)
         self._disk = disk
         self._survey = survey
         self._maker = SegmentMaker(
@@ -190,7 +191,7 @@ class _Salvage:
                 self._begin(chunk.first, flags)
                 flags = 0
             assert self._writer is not None
-            self._writer.write([body_of(chunk, body)], self._writer.index.last)
+            self._writer.write([body_of(scan.header, chunk, body)], self._writer.index.last)
             self._records += chunk.records
             self._next = chunk.first + chunk.records
 

@@ -65,8 +65,12 @@ def test_the_short_names_of_the_rooms_are_not_installed(project: dict[str, Any])
 
 
 def test_every_dependency_is_imported_and_every_import_is_a_dependency(project: dict[str, Any]) -> None:
-    modules_of = {"pyzmq": "zmq"}
-    declared = {re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0] for line in project["project"]["dependencies"]}
+    modules_of = {"pyzmq": "zmq", "opentelemetry-api": "opentelemetry"}
+    extras = [
+        line for name, lines in project["project"]["optional-dependencies"].items() if name != "dev" for line in lines
+    ]
+    lines = [*project["project"]["dependencies"], *extras]
+    declared = {re.split(r"[<>=!~\[; ]", line, maxsplit=1)[0] for line in lines}
     imported = {name.split(".", 1)[0] for module in product_modules() for name, _ in module.imports}
     foreign = imported - set(sys.stdlib_module_names) - {"posthouse"}
 

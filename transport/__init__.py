@@ -6,6 +6,8 @@ names        which names, routing keys and headers are allowed
 descriptions the records inside messages: what an exchange, a queue, a binding, a consumer are
 messages     the vocabulary: all that actors and clients say to each other, as frozen values
 messages_topology  the vocabulary of exchanges, queues and bindings: what is said to the registry and by it
+messages_definitions  the vocabulary of definitions: a whole topology read, or laid down
+messages_sessions  who is connected to whom
 messages_delay  the vocabulary of delayed messages
 messages_use   what registry and queues say of whether a queue is used
 messages_dead  the part of it that speaks of dead letters

@@ -194,7 +194,11 @@ class QueueInfo(_Value, frozen=True):
 
 @final
 class ConsumerInfo(_Value, frozen=True):
-    """One consumer of a queue. `client` is the name its program gave itself."""
+    """One consumer of a queue. `client` is the name its program gave itself.
+
+    `is_active`: it gets messages, being the oldest where only one does. `is_slow`: it gets none until it has read more
+    of what was sent to it. `since_ms` is when it was opened, in this life of the queue.
+    """
 
     queue: str
     consumer: int
@@ -203,3 +207,6 @@ class ConsumerInfo(_Value, frozen=True):
     unacked: int
     auto_ack: bool
     is_active: bool
+    client_id: int = 0
+    since_ms: int = 0
+    is_slow: bool = False

@@ -8,6 +8,7 @@
     │   ├── UnknownBinding       no such binding to remove
     │   ├── UnknownDelayed       no message of that id or key waits: never did, fired or cancelled
     │   ├── UnknownDeadLetter    no dead letter, or no redrive, of that number
+    │   ├── UnknownMessage       no journal tells of a message of that id
     │   ├── PreconditionFailed   exists with other properties, is in use, is not empty
     │   ├── ResourceLocked       an exclusive queue or consumer belongs to somebody else
     │   ├── Unroutable           no queue matched and the exchange's policy is `return`
@@ -92,6 +93,13 @@ class UnknownDeadLetter(Refused):
     """No dead letter or redrive has that number; it was redriven, purged, or never there."""
 
     code = "unknown_dead_letter"
+
+
+@final
+class UnknownMessage(Refused):
+    """No journal tells of a message of that id: it never came, left no trace, or its segments are gone."""
+
+    code = "unknown_message"
 
 
 @final
@@ -232,8 +240,13 @@ class PublishError(PosthouseError):
     def __init__(self, refused: list[tuple[int, Refused | Unavailable]], unknown: list[int]) -> None:
         self.refused = refused
         self.unknown = unknown
+        said = []
+        if refused:
+            said.append("1 message was refused" if len(refused) == 1 else f"{len(refused)} messages were refused")
+        if unknown:
+            said.append(f"the fate of {len(unknown)} {'message' if len(unknown) == 1 else 'messages'} is unknown")
         first = f"; the first: {refused[0][1]}" if refused else ""
-        super().__init__(f"{len(refused)} messages were refused and the fate of {len(unknown)} is unknown{first}")
+        super().__init__(f"{' and '.join(said)}{first}")
 
 
 class DiskFault(PosthouseError):
@@ -284,6 +297,7 @@ _BY_CODE: dict[str, type[Refused | Unavailable]] = {
         UnknownBinding,
         UnknownDelayed,
         UnknownDeadLetter,
+        UnknownMessage,
         PreconditionFailed,
         ResourceLocked,
         Unroutable,

@@ -80,6 +80,7 @@ class Sender:
         self._known_ranges: dict[int, int] = {}
         self._settled = 0
         self.last_sequence = 0
+        self.messages = 0
         self.received = 0
         self.messages_in_flight = 0
         self.bytes_in_flight = 0
@@ -214,6 +215,7 @@ class Sender:
         frame = Frame(self.last_sequence, entries, body_bytes + FRAME_OVERHEAD_BYTES, messages or 1)
         self._in_flight[frame.sequence] = frame
         self.messages_in_flight += frame.messages
+        self.messages += frame.messages
         self.bytes_in_flight += frame.size
         return frame
 
@@ -260,6 +262,7 @@ class Receiver:
         self.received = 0
         self.settled = 0
         self._early: list[int] = []
+        self.messages = 0
         self._unsettled_frames = 0
         self._unsettled_messages = 0
         self._unsettled_bytes = 0
@@ -302,6 +305,7 @@ class Receiver:
 
         One frame alone may be of any size; so the sender decides, and so must the check.
         """
+        self.messages += messages
         self._unsettled_frames += 1
         self._unsettled_messages += messages
         self._unsettled_bytes += frame_bytes

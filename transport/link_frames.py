@@ -23,7 +23,8 @@ from posthouse.transport.wire import (
 
 def hello(link: Link, identity: Identity) -> bytes:
     """Please open this session."""
-    return _header(link, Kind.HELLO) + pack_body(Hello(link.target, identity.client_id, identity.client_name))
+    body = Hello(link.target, identity.client_id, identity.client_name, *identity.origin)
+    return _header(link, Kind.HELLO) + pack_body(body)
 
 
 def welcome(link: Link, limits: Limits) -> bytes:

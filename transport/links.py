@@ -238,17 +238,15 @@ class Links:
             if self._served_count >= SERVED_MAX:
                 self._reset(route, sender, NotDone.code, f"{SERVED_MAX} sessions are served, which is the limit")
                 return
-            link = self._serve(header.session, hello)
+            link = self._serve(header.session, hello, now_ms)
             link.next_wake_ms = now_ms + self.limits.ping_interval_ms
         link.route = route
         link.heard_ms = now_ms
         self._control.append((route, link_frames.welcome(link, self.limits)))
 
-    def _serve(self, session: int, hello: wire.Hello) -> Link:
+    def _serve(self, session: int, hello: wire.Hello, now_ms: int) -> Link:
         link = Link(hello.target, is_opener=False, survives=False, limits=self.limits)
-        link.session, link.generation = session, self.identity.generation
-        link.client_id, link.client_name = hello.client_id, hello.client_name
-        link.state = State.OPEN
+        link.serve(session, self.identity.generation, hello, now_ms)
         self._by_session[session] = link
         self._served_count += 1
         self.events.append(Opened(link))

@@ -19,13 +19,16 @@ from posthouse.transport.descriptions import (
 )  # fmt: skip
 from posthouse.transport.messages_calls import CallMessage
 from posthouse.transport.messages_dead import DeadLetterMessage
+from posthouse.transport.messages_definitions import DefinitionMessage
 from posthouse.transport.messages_delay import DelayMessage
 from posthouse.transport.messages_hold import HoldMessage
 from posthouse.transport.messages_monitor import MonitorMessage
 from posthouse.transport.messages_recurring import RecurringMessage
+from posthouse.transport.messages_sessions import SessionMessage
 from posthouse.transport.messages_topology import (
     Bind as Bind, DeclareExchange as DeclareExchange, DeclareQueue as DeclareQueue,
     DeleteExchange as DeleteExchange, DeleteQueue as DeleteQueue, DescribeTree as DescribeTree, Explain as Explain,
+    FollowDeadLetters as FollowDeadLetters,
     ListBindings as ListBindings, ListConsumers as ListConsumers, ListExchanges as ListExchanges,
     ListQueues as ListQueues, Locate as Locate, TopologyChange as TopologyChange,
     Unbind as Unbind, WatchTopology as WatchTopology, TopologyMessage,
@@ -235,6 +238,7 @@ Message = (
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | UseMessage
     | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage | MonitorMessage
+    | DefinitionMessage | SessionMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

@@ -27,6 +27,7 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fals
 class Attempt(_Value, frozen=True):
     """One delivery that failed. `how` is nack, reject, consumer_gone or ack_timeout; the error is what it sent.
 
+    `reason` is what a reject said; where it sent no error, `error` says that too.
     `republish`, `redrive` and `taken_back` are the store's own remarks: a move that failed, or was undone.
     """
 
@@ -37,6 +38,7 @@ class Attempt(_Value, frozen=True):
     error_type: str = ""
     error: str = ""
     traceback: str = ""
+    reason: str = ""
 
 
 @final

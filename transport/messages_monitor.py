@@ -9,6 +9,8 @@ from typing import Any, final
 
 import msgspec
 
+from posthouse.transport.limits import NAME_BYTES_MAX
+
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A message. Field order is the wire order."""
@@ -70,6 +72,13 @@ class BrokerEvent(_Value, frozen=True):
     severity: str = "info"
     text: str = ""
     fields: dict[str, Any] = {}
+
+    @property
+    def routing_key(self) -> str:
+        """`KIND.ACTOR-KIND.NAME`, under which it is published; the end of a very long name is cut."""
+        actor_kind, _, name = self.actor.partition(":")
+        words = (self.kind, actor_kind, name) if name else (self.kind, actor_kind)
+        return ".".join(words).encode()[:NAME_BYTES_MAX].decode(errors="ignore")
 
 
 @final

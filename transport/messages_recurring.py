@@ -6,7 +6,7 @@ Times are milliseconds since 1970, UTC. Where a request names a schedule, `name`
 
 from __future__ import annotations
 
-from typing import final
+from typing import Any, final
 
 import msgspec
 
@@ -23,8 +23,9 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 class Repeat(_Message, frozen=True, tag=76):
     """Publish a message again and again, at a distance of `every_ms` or as `cron` says in `zone`. One of the two.
 
-    `headers` is a MessagePack map or nil. A schedule of that key is replaced, unless it says the same. The answer is a
-    `RecurringInfo`.
+    `headers` is a MessagePack map or nil. A schedule of that key is replaced, unless it says the same. A new one may
+    begin paused. `is_dry_run`: refuse what is wrong with it, and change nothing. `is_exchange_new`: the exchange is
+    about to be declared, or just was, and the scheduler may not have heard of it. The answer is a `RecurringInfo`.
     """
 
     request: int
@@ -40,13 +41,17 @@ class Repeat(_Message, frozen=True, tag=76):
     until_ms: int | None = None
     max_count: int | None = None
     misfire: str = "once"
+    is_paused: bool = False
+    is_dry_run: bool = False
+    is_exchange_new: bool = False
 
 
 @final
 class ListRecurring(_Message, frozen=True, tag=77):
-    """The answer is a list of `RecurringInfo`, by key."""
+    """The answer is a list of `RecurringInfo`, by key; `with_bodies`: with the headers and the body of each."""
 
     request: int
+    with_bodies: bool = False
 
 
 @final
@@ -71,7 +76,10 @@ RecurringMessage = Repeat | ListRecurring | StopRecurring | PauseRecurring
 
 @final
 class RecurringInfo(_Value, frozen=True):
-    """One schedule. `next_ms`: its next instants, empty while it is paused or has a `problem`; `size` is its body's."""
+    """One schedule. `next_ms`: its next instants, empty while it is paused or has a `problem`; `size` is its body's.
+
+    `headers` (a map) and `body` are there where they were asked for.
+    """
 
     schedule_id: int
     key: str
@@ -89,3 +97,5 @@ class RecurringInfo(_Value, frozen=True):
     count: int = 0
     is_paused: bool = False
     problem: str = ""
+    headers: dict[str, Any] | None = None
+    body: bytes | None = None

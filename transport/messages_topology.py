@@ -124,6 +124,18 @@ class Locate(_Message, frozen=True, tag=42):
 
 
 @final
+class FollowDeadLetters(_Message, frozen=True, tag=45):
+    """Would what dies in a queue come back to it? The answer is the queues on that way, or an empty list.
+
+    `routing_keys`: under which keys messages come there. The queue itself stands first and last.
+    """
+
+    request: int
+    queue: str
+    routing_keys: tuple[str, ...]
+
+
+@final
 class WatchTopology(_Message, frozen=True, tag=50):
     """An exchange asks for the topology: a snapshot now, every change from then on."""
 
@@ -146,6 +158,6 @@ class TopologyChange(_Message, frozen=True, tag=51):
 
 TopologyMessage = (
     DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind | ListExchanges | ListQueues
-    | ListBindings | ListConsumers | Explain | DescribeTree | Locate | WatchTopology
+    | ListBindings | ListConsumers | Explain | DescribeTree | Locate | FollowDeadLetters | WatchTopology
     | TopologyChange
 )  # fmt: skip

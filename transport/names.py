@@ -30,6 +30,9 @@ MONITOR: Final = "monitor"
 WEB: Final = "web"
 """The child that answers HTTP."""
 
+EVENTS: Final = "posthouse.events"
+"""The exchange to which the broker publishes what happens in it."""
+
 INTEGER_MIN: Final = -(1 << 63)
 INTEGER_MAX: Final = (1 << 63) - 1
 

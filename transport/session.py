@@ -15,6 +15,7 @@ import msgspec
 
 from posthouse.transport.limits import Limits
 from posthouse.transport.link import RETRY_MS_MIN, Receiver, Sender
+from posthouse.transport.wire import Hello
 
 Route = Hashable
 """How the shell finds a connection; any value it likes."""
@@ -28,12 +29,21 @@ class State(enum.Enum):
     OPEN = "open"
 
 
+class Origin(NamedTuple):
+    """Which process we are, for people: its program, its host, its number there."""
+
+    program: str = ""
+    host: str = ""
+    pid: int = 0
+
+
 class Identity(NamedTuple):
     """Who we are to those we open links with, and the life in which we serve others (0: we serve nobody)."""
 
     generation: int
     client_id: int
     client_name: str
+    origin: Origin = Origin()
 
 
 @final
@@ -46,9 +56,9 @@ class Link:
     """
 
     __slots__ = (
-        "ack_due", "client_id", "client_name", "generation", "greeted_ms", "heard_ms", "is_opener", "limits",
-        "next_wake_ms", "pong", "receiver", "retry_ms", "route", "sender", "session", "state", "survives",
-        "target", "told_generation", "unacked_frames", "unannounced",
+        "ack_due", "client_id", "client_name", "generation", "greeted_ms", "heard_ms", "hello", "is_opener",
+        "limits", "next_wake_ms", "opened_ms", "pong", "receiver", "retry_ms", "route", "sender", "session", "state",
+        "survives", "target", "told_generation", "unacked_frames", "unannounced",
     )  # fmt: skip
 
     def __init__(self, target: str, *, is_opener: bool, survives: bool, limits: Limits) -> None:
@@ -62,12 +72,21 @@ class Link:
         self.route: Route | None = None
         self.client_id = 0
         self.client_name = ""
+        self.hello: Hello | None = None
+        self.opened_ms = 0
         self.sender = Sender(limits)
         self.heard_ms = 0
         self.greeted_ms = 0
         self.retry_ms = RETRY_MS_MIN
         self.next_wake_ms = 0
         self.number_session(0)
+
+    def serve(self, session: int, generation: int, hello: Hello, now_ms: int) -> None:
+        """Somebody greeted us: this is the serving end of his session, open from now on."""
+        self.session, self.generation = session, generation
+        self.client_id, self.client_name = hello.client_id, hello.client_name
+        self.hello, self.opened_ms = hello, now_ms
+        self.state = State.OPEN
 
     def owe_no_ack(self) -> None:
         """The peer has been told everything."""

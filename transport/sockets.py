@@ -27,6 +27,8 @@ HEARTBEAT_MS: Final = 300
 HEARTBEAT_TIMEOUT_MS: Final = 900
 HIGH_WATER_FRAMES: Final = 10_000
 COPY_BELOW_BYTES: Final = 64 * 1024
+PEERS_MAX: Final = 65_536
+"""Addresses of peers that are remembered; beyond that all are forgotten, and learned again from what they send."""
 
 # Plain integers: every operation on pyzmq's enumerations costs a microsecond, several times a frame.
 _EVENTS: Final = int(zmq.EVENTS)
@@ -120,6 +122,7 @@ class Router:
         self._poller = poller
         self._connected: dict[bytes, str] = {}
         self._monitor: zmq.Socket[bytes] | None = None
+        self._addresses: dict[bytes, str] | None = None
         poller.register(socket, zmq.POLLIN)
 
     def connect(self, name: bytes, endpoint: str) -> None:
@@ -154,7 +157,8 @@ class Router:
         while frames_max > 0 and int(socket.getsockopt(_EVENTS)) & _POLLIN:
             frames_max -= 1
             name = receive(_DONTWAIT)
-            frame = receive(_DONTWAIT)
+            is_new = self._addresses is not None and name not in self._addresses
+            frame = self._receive_first(name) if is_new else receive(_DONTWAIT)
             if not socket.getsockopt(_RCVMORE):
                 yield name, frame
                 continue
@@ -173,6 +177,30 @@ class Router:
                 return Sent.GONE
             raise
         return Sent.TAKEN
+
+    def learn_addresses(self) -> None:
+        """From now on `address_of` knows where each peer is. Asked of its first frame only, which comes uncopied."""
+        self._addresses = {}
+
+    def address_of(self, name: bytes) -> str:
+        """The address of a peer that sent something; "unknown" where ZeroMQ does not say."""
+        return (self._addresses or {}).get(name, "unknown")
+
+    def forget_address(self, name: bytes) -> None:
+        """The peer is gone."""
+        if self._addresses is not None:
+            self._addresses.pop(name, None)
+
+    def _receive_first(self, name: bytes) -> bytes:
+        assert self._addresses is not None
+        if len(self._addresses) >= PEERS_MAX:
+            self._addresses.clear()
+        frame = self._socket.recv(_DONTWAIT, copy=False)
+        try:
+            self._addresses[name] = str(frame.get("Peer-Address"))
+        except zmq.ZMQError:
+            self._addresses[name] = "unknown"
+        return frame.bytes
 
     def watch_disconnects(self) -> None:
         """From now on `disconnected` tells which connections broke."""

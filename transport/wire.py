@@ -51,6 +51,9 @@ HELLO_BYTES_MAX: Final = 1_024
 CLIENT_NAME_BYTES_MAX: Final = 512
 """What a program calls itself, in UTF-8; with the target it has to fit into a HELLO."""
 
+ORIGIN_BYTES_MAX: Final = 64
+"""The name of a program, of its host, and the address a door adds, each: what is longer is cut."""
+
 RESET_BYTES_MAX: Final = 4_096
 RESET_TEXT_CHARACTERS_MAX: Final = 1_000
 RANGES_BYTES_MAX: Final = 5 + 2 * RANGES_MAX * 9
@@ -90,11 +93,19 @@ class Header(NamedTuple):
 
 @final
 class Hello(msgspec.Struct, frozen=True, array_like=True):
-    """Opens a session with `target`. `client_id` is the same for all sessions of one client object."""
+    """Opens a session with `target`. `client_id` is the same for all sessions of one client object.
+
+    `program`, `host` and `pid` are for people who look at connections. `remote` is the address of a client over TCP:
+    a door writes it, whatever the client said.
+    """
 
     target: str
     client_id: int
     client_name: str
+    program: str = ""
+    host: str = ""
+    pid: int = 0
+    remote: str = ""
 
 
 @final

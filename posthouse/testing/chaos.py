@@ -34,6 +34,9 @@ METER_EVERY_S: Final = 5.0
 ASK_S: Final = 3.0
 """The run's own questions are asked again rather than waited for, since the clock of the faults goes on."""
 
+DOOR_EVERY: Final = 2
+"""Every second client comes over TCP, through the door; the others go to each actor by themselves."""
+
 CALL_RATE: Final = 20.0
 CONSUMERS: Final = (("fan-a", "top-eu", "dir"), ("fan-b", "top-all", "red"), ("due", LATE), (WORK,), (WORK,))
 
@@ -161,7 +164,7 @@ class _Chaos:
             rate = self._settings.rate / self._settings.publishers
         orders = Orders(
             name=name,
-            address=self._process.ipc,
+            address=self._process.tcp if self._count % DOOR_EVERY == 0 else self._process.ipc,
             history=str(self._folder / f"{name}.history"),
             number=number,
             lanes=list(range(len(LANES))),

@@ -271,7 +271,8 @@ class Checker:
             self.verdict.blame("I3", f"{record.caller} got the reply of somebody else")
 
     def _fault(self, record: h.Fault) -> None:
-        self.verdict.faults[f"{record.kind} {record.target.partition(':')[0]}"] += 1
+        if record.kind != "hung":
+            self.verdict.faults[f"{record.kind} {record.target.partition(':')[0]}"] += 1
         self._fault_ns = record.at_ns
 
     def _is_calm(self, since_ns: int) -> bool:

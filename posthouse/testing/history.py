@@ -112,7 +112,11 @@ class Called(_Record, tag="q", array_like=True, frozen=True, gc=False):
 
 @final
 class Fault(_Record, tag="f", array_like=True, frozen=True, gc=False):
-    """Something was done to the broker or to a client. `kind`: kill, stop, cont, restart, bind, phase, failpoint."""
+    """Something was done to the broker or to a client.
+
+    `kind`: kill, stop, hang, cont, restart, bind, phase, failpoint, delay. `hung` is written again and again while
+    something hangs, since its supervisor may kill it at any time.
+    """
 
     kind: str
     target: str

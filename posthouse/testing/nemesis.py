@@ -21,6 +21,9 @@ from posthouse.testing.programs import Program
 PAUSE_S: Final = (0.05, 3.0)
 """How long somebody is stopped: shorter than what the supervisor takes for a hang, and longer than most deadlines."""
 
+HANG_S: Final = 20.0
+"""What is stopped for so long, and has something to do, is killed by the supervisor long before."""
+
 _ACTORS: Final = (
     "queue:*",
     "queue:*",
@@ -69,14 +72,17 @@ class Nemesis:
         self._history = history
         self._random = source
         self._stopped: list[tuple[float, int, str]] = []
+        self._failpoints: list[Failpoint] = []
 
     def strike(self, now_s: float) -> None:
         """One fault. `now_s` is on the clock that `tend` gets."""
         choice = self._random.random()
         if choice < 0.62:
             self._kill_actor()
+        elif choice < 0.78:
+            self._stop_actor(now_s, self._random.uniform(*PAUSE_S))
         elif choice < 0.80:
-            self._stop_actor(now_s)
+            self._stop_actor(now_s, HANG_S)
         elif choice < 0.92:
             self._kill_client()
         elif choice < 0.96:
@@ -92,12 +98,16 @@ class Nemesis:
         for stopped in [one for one in self._stopped if one[0] <= now_s]:
             self._stopped.remove(stopped)
             self._continue(stopped[1], stopped[2])
+        for _, pid, name in self._stopped:
+            if psutil.pid_exists(pid):
+                self._history.write(Fault(now_ns(), "hung", name))
         if not self._process.is_running:
             self.restart()
 
     def heal(self) -> None:
         """No more faults: everybody continues, and the broker runs."""
         self.note_failpoints()
+        self._failpoints = []
         self._process.set_failpoints([])
         for _, pid, name in self._stopped:
             self._continue(pid, name)
@@ -109,7 +119,8 @@ class Nemesis:
         """Start the broker, with failpoints that wait for their moment, until it is up."""
         while not self._process.is_running:
             self.note_failpoints()
-            self._process.set_failpoints(self._some_failpoints())
+            self._failpoints = self._some_failpoints()
+            self._process.set_failpoints(self._failpoints)
             self._start()
 
     def _start(self) -> None:
@@ -121,12 +132,14 @@ class Nemesis:
     def note_failpoints(self) -> None:
         """Those that struck since the broker was started last."""
         for number, lives in self._process.struck().items():
+            failpoint = self._failpoints[number]
+            kind = "failpoint" if failpoint.action is Action.KILL else "delay"
             for _ in range(lives):
-                self._note("failpoint", str(number))
+                self._note(kind, f"{failpoint.actor} {failpoint.point}")
 
     @property
     def kills(self) -> int:
-        """How many processes were killed, each process of a broker that was killed as a whole being one kill."""
+        """How often something was killed, by a signal or at a failpoint. Everything at once counts once."""
         return sum(1 for blow in self.blows if blow.kind in ("kill", "failpoint"))
 
     def _kill_actor(self) -> None:
@@ -136,14 +149,14 @@ class Nemesis:
             with contextlib.suppress(psutil.Error):
                 psutil.Process(target[1]).kill()
 
-    def _stop_actor(self, now_s: float) -> None:
+    def _stop_actor(self, now_s: float, for_s: float) -> None:
         target = self._choose()
         if target is None:
             return
-        self._note("stop", target[0])
+        self._note("hang" if for_s == HANG_S else "stop", target[0])
         with contextlib.suppress(psutil.Error):
             psutil.Process(target[1]).suspend()
-            self._stopped.append((now_s + self._random.uniform(*PAUSE_S), target[1], target[0]))
+            self._stopped.append((now_s + for_s, target[1], target[0]))
 
     def _continue(self, pid: int, name: str) -> None:
         with contextlib.suppress(psutil.Error):

@@ -166,12 +166,12 @@ def _row(timeline: Timeline, lane: LaneLine, index: int) -> str:
 
 
 def _mark(outcome: Outcome, at_ns: int, kind: str, target: str, height: int) -> str:
-    if kind not in ("kill", "stop", "failpoint"):
+    if kind not in ("kill", "stop", "hang", "failpoint"):
         return ""
     share = (at_ns - outcome.began_ns) / max(1, outcome.ended_ns - outcome.began_ns)
     x = LEFT + (WIDTH - LEFT) * min(1.0, max(0.0, share))
     is_whole = target in ("everything", "supervisor")
-    name = "stop" if kind == "stop" else "whole" if is_whole else "kill"
+    name = "stop" if kind in ("stop", "hang") else "whole" if is_whole else "kill"
     end = height - 20 if is_whole else 8
     title = f"<title>{escape(f'{kind} {target}')}</title>"
     return f'<line class="{name}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{end}">{title}</line>'

@@ -35,7 +35,8 @@ class Timeline:
         self.began_ns = began_ns
         self.ended_ns = ended_ns
         self.bin_s = max(1, -(-(ended_ns - began_ns) // NS // POINTS_MAX))
-        self.lanes = [LaneLine(lane.name, last_confirm_ns=began_ns, last_delivery_ns=began_ns) for lane in LANES]
+        names = [*(lane.name for lane in LANES), "calls"]
+        self.lanes = [LaneLine(name, last_confirm_ns=began_ns, last_delivery_ns=began_ns) for name in names]
 
     @property
     def bins(self) -> int:
@@ -46,18 +47,29 @@ class Timeline:
             return
         at = (record.at_ns - self.began_ns) // NS // self.bin_s
         if isinstance(record, h.Decided):
-            lane = self.lanes[record.lane]
-            lane.confirmed[at] += record.count - len(record.unknown) - len(record.refused)
-            lane.confirm_gap_s = max(lane.confirm_gap_s, (record.at_ns - lane.last_confirm_ns) / NS)
-            lane.last_confirm_ns = record.at_ns
+            count = record.count - len(record.unknown) - len(record.refused)
+            _confirmed(self.lanes[record.lane], at, count, record.at_ns)
         elif isinstance(record, h.Got) and record.messages:
-            lane = self.lanes[record.messages[0][1]]
-            lane.delivered[at] += len(record.messages)
-            lane.delivery_gap_s = max(lane.delivery_gap_s, (record.at_ns - lane.last_delivery_ns) / NS)
-            lane.last_delivery_ns = record.at_ns
+            _delivered(self.lanes[record.messages[0][1]], at, len(record.messages), record.at_ns)
+        elif isinstance(record, h.Called) and record.outcome == "ok":
+            # A reply is both: the caller knows that its request arrived.
+            _confirmed(self.lanes[-1], at, 1, record.at_ns)
+            _delivered(self.lanes[-1], at, 1, record.at_ns)
 
     def finish(self) -> None:
         """A lane that stood still at the end did so until the end."""
         for lane in self.lanes:
             lane.confirm_gap_s = max(lane.confirm_gap_s, (self.ended_ns - lane.last_confirm_ns) / NS)
             lane.delivery_gap_s = max(lane.delivery_gap_s, (self.ended_ns - lane.last_delivery_ns) / NS)
+
+
+def _confirmed(lane: LaneLine, at: int, count: int, now_ns: int) -> None:
+    lane.confirmed[at] += count
+    lane.confirm_gap_s = max(lane.confirm_gap_s, (now_ns - lane.last_confirm_ns) / NS)
+    lane.last_confirm_ns = now_ns
+
+
+def _delivered(lane: LaneLine, at: int, count: int, now_ns: int) -> None:
+    lane.delivered[at] += count
+    lane.delivery_gap_s = max(lane.delivery_gap_s, (now_ns - lane.last_delivery_ns) / NS)
+    lane.last_delivery_ns = now_ns

@@ -27,7 +27,7 @@ from posthouse.transport.messages_dead import (
     RedriveStatus,
 )
 from tests.support.actor_bench import WALL_MS, Peer, Setting, result_of
-from tests.support.dead_letter_bench import ALL, HISTORY, STREAM, DeadLetterWorld, burial, restored
+from tests.support.dead_letter_bench import ALL, HISTORY, LIMITS, STREAM, DeadLetterWorld, burial, restored
 
 
 @pytest.fixture
@@ -336,10 +336,9 @@ def test_canaries_that_fail_stop_it_and_the_rest_stays(world: DeadLetterWorld) -
 
 
 def test_old_letters_do_not_pin_the_journal_and_survive_being_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letter, "COMPACT_BYTES_MIN", 1)
     monkeypatch.setattr(dead_letter, "COMPACT_RATIO", 0)
     small = JournalSettings(segment_bytes_first=4096, segment_bytes_max=4096, preallocate=False)
-    world = DeadLetterWorld(setting=Setting(journal=small))
+    world = DeadLetterWorld(LIMITS._replace(compact_bytes_min=1), setting=Setting(journal=small))
     queue = world.bench.actor("queue:ewr")
     queue.settles_at_once = False
     world.bury(b"old", b"leaving")

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from posthouse.actors import dead_letter
-from posthouse.actors.death_headers import HOPS_MAX
+from posthouse.actors.death_headers import HOPS_MAX, ROUNDS_MAX
 from posthouse.supervisor.journal import JournalSettings
 from posthouse.transport.batch import headers_of, message_id_of
 from posthouse.transport.messages import Batch, Receipt
 from posthouse.transport.messages_dead import DeadLetterFilter, DeadLetterInfo, Death, GetDeadLetter
 from tests.support.actor_bench import WALL_MS, Peer, Setting
-from tests.support.dead_letter_bench import HISTORY, DeadLetterWorld, republished
+from tests.support.dead_letter_bench import HISTORY, LIMITS, DeadLetterWorld, republished
 
 
 @pytest.fixture
@@ -133,7 +133,10 @@ def test_a_message_that_has_died_in_too_many_places_stays(world: DeadLetterWorld
     assert world.ids(DeadLetterFilter(reason="too_many_hops")) == [1]
     world.bench.crash(power=True)
     assert world.letters()[0].reason == "too_many_hops"
-    world.bury(b"not so far", headers={"x-death": deaths[1:]}, to="graves")
+    often = [{"queue": "ewr", "reason": "rejected", "count": ROUNDS_MAX}]
+    world.bury(b"round and round", headers={"x-death": often}, to="graves", seq=2)
+    assert world.ids(DeadLetterFilter(reason="too_many_hops")) == [1, 2]
+    world.bury(b"not so far", headers={"x-death": deaths[1:]}, to="graves", seq=3)
     assert len(republished(world.bench.actor("exchange:graves", generation=2))) == 1
 
 
@@ -151,10 +154,9 @@ def test_what_dies_again_behind_the_exchange_knows_its_earlier_life() -> None:
 
 
 def test_a_remark_and_a_way_to_an_exchange_survive_being_copied_forward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letter, "COMPACT_BYTES_MIN", 1)
     monkeypatch.setattr(dead_letter, "COMPACT_RATIO", 0)
     small = JournalSettings(segment_bytes_first=4096, segment_bytes_max=4096, preallocate=False)
-    world = DeadLetterWorld(setting=Setting(journal=small))
+    world = DeadLetterWorld(LIMITS._replace(compact_bytes_min=1), setting=Setting(journal=small))
     exchange = world.bench.actor("exchange:graves")
     exchange.settles_at_once = False
     for _ in range(6):

@@ -22,8 +22,9 @@ def frame(kind: int, session: int = 7, generation: int = 3, body: bytes = b"") -
     return wire.pack_header(Header(kind, generation, session, 0, 0, 0, 0, 0)) + body
 
 
-def hello(session: int = 7, target: str = "queue:q", generation: int = 3) -> bytes:
-    return frame(Kind.HELLO, session, generation, wire.pack_body(Hello(target, 1, "client")))
+def hello(session: int = 7, target: str = "queue:q", generation: int = 3, remote: str = "") -> bytes:
+    said = Hello(target, 1, "client", "shop.py", "alpha", 17, remote)
+    return frame(Kind.HELLO, session, generation, wire.pack_body(said))
 
 
 def opened(*clients: bytes) -> Door:
@@ -55,7 +56,7 @@ def test_a_hello_opens_a_session_and_asks_where_the_actor_lives() -> None:
     door.noticed(UP)
     assert door.to_connect == [(ROUTE, "ipc:///run/q3")]
     door.from_client(b"a", hello())
-    assert door.to_actors == [(ROUTE, hello())]
+    assert door.to_actors == [(ROUTE, hello(remote="unknown"))]
     door.from_client(b"b", hello(8))
     assert len(door.to_supervisor) == 1
     assert door.session_count == 2
@@ -79,6 +80,24 @@ def test_a_frame_of_an_unknown_session_is_reset_unless_it_says_goodbye_itself() 
     assert (door.to_clients, door.to_actors) == ([], [])
 
 
+def test_the_address_in_a_hello_is_the_door_s_and_not_the_client_s_to_say() -> None:
+    door = Door({b"a": "192.0.2.7"}.__getitem__)
+    door.noticed(UP)
+    door.from_client(b"a", hello(remote="127.0.0.1"))
+    assert door.to_actors == [(ROUTE, hello(remote="192.0.2.7"))]
+
+
+def test_a_hello_that_leaves_no_room_for_the_address_loses_what_is_for_people_only() -> None:
+    door = Door(lambda client: "2001:db8:0:1:2:3:4:5")
+    door.noticed(UP)
+    said = Hello("queue:q", 1, "n" * 512, "p" * 425, "h" * 60, 17)
+    door.from_client(b"a", frame(Kind.HELLO, 7, 3, wire.pack_body(said)))
+    ((_, sent),) = door.to_actors
+    passed_on = wire.unpack_hello(sent)
+    assert (passed_on.client_name, passed_on.remote) == ("n" * 512, "2001:db8:0:1:2:3:4:5")
+    assert (passed_on.program, passed_on.host) == ("", "")
+
+
 def test_a_frame_for_an_earlier_life_of_the_actor_is_reset_and_its_session_over() -> None:
     door = opened(b"a")
     door.noticed(control.Down("queue:q", 3, "restarting", "it died"))
@@ -89,7 +108,7 @@ def test_a_frame_for_an_earlier_life_of_the_actor_is_reset_and_its_session_over(
     assert the_reset(door) == (b"a", 7, UNKNOWN_SESSION)
     assert door.session_count == 0
     door.from_client(b"a", hello(8, generation=0))
-    assert door.to_actors == [(b"queue:q/4", hello(8, generation=0))]
+    assert door.to_actors == [(b"queue:q/4", hello(8, generation=0, remote="unknown"))]
 
 
 def test_a_goodbye_of_either_side_passes_and_closes_the_session() -> None:

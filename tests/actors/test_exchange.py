@@ -265,11 +265,12 @@ def test_what_is_on_its_way_when_a_queue_is_quarantined_is_answered_and_not_sent
 
 
 @pytest.mark.parametrize("level", [Durability.OS, Durability.SYNC])
-def test_an_unrouted_batch_is_returned_with_the_command_that_explains_why(level: Durability) -> None:
-    world = ExchangeWorld()
-    refused = refusal(world.publish(batch(b"x", routing_key="nowhere", options=Options(durability=level))))
-    assert refused.code == "unroutable"
-    assert "explain" in refused.text
+def test_an_unrouted_batch_is_returned_with_what_to_do_about_it(level: Durability) -> None:
+    options = Options(durability=level)
+    refused = refusal(ExchangeWorld().publish(batch(b"x", routing_key="nowhere", options=options)))
+    assert (refused.code, "no queue is named 'nowhere'" in refused.text) == ("unroutable", True)
+    text = refusal(ExchangeWorld("colours").publish(batch(b"x", exchange="colours", routing_key="a *"))).text
+    assert "`posthouse explain colours --key 'a *'` shows why" in text
 
 
 def test_an_unrouted_batch_is_dropped_and_counted_or_goes_to_the_alternate() -> None:

@@ -289,10 +289,9 @@ def test_an_exchange_that_holds_nothing_by_policy_says_so(asked: ListHeld | Rele
 
 
 def test_bodies_beyond_the_memory_are_read_back_and_old_segments_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = ExchangeWorld("patient", hold=HoldLimits(memory_bytes_max=2_000))
+    world = ExchangeWorld("patient", hold=HoldLimits(memory_bytes_max=2_000, compact_bytes_min=0))
     holding = world.actor._holding
     assert holding is not None
-    holding.journal.compact_bytes_min = 0
     queue = world.queue("one")
     sent = [b"%04d" % number + b"x" * 400 for number in range(1, 200)]
     for number, body in enumerate(sent, start=1):

@@ -167,9 +167,8 @@ def test_streams_are_remembered_after_the_segments_that_told_of_them_are_gone() 
     assert world.drain() == []
 
 
-def test_one_old_unacked_message_does_not_pin_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "COMPACT_BYTES_MIN", 20_000)
-    world = QueueWorld()
+def test_one_old_unacked_message_does_not_pin_the_journal() -> None:
+    world = QueueWorld(limits=QueueLimits(disk_free_bytes_min=0, compact_bytes_min=20_000))
     world.store(b"old", b"settled neighbour", b"older than all")
     holder = world.consumer("holder", 5, prefetch=3)
     assert len(holder.take_heard()) == 1
@@ -190,10 +189,9 @@ def test_one_old_unacked_message_does_not_pin_the_journal(monkeypatch: pytest.Mo
 
 
 def test_copying_forward_is_bounded_per_rotation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "COMPACT_BYTES_MIN", 1)
     monkeypatch.setattr(segments, "COMPACT_RATIO", 0)
     monkeypatch.setattr(segments, "MOVE_BYTES_MAX", 1)
-    world = QueueWorld()
+    world = QueueWorld(limits=QueueLimits(disk_free_bytes_min=0, compact_bytes_min=1))
     for number in range(120):
         world.store(b"%03d" % number + b"x" * 300)
     world.bench.crash()
@@ -212,9 +210,8 @@ def test_bodies_beyond_the_memory_limit_are_read_back_intact() -> None:
 
 
 def test_a_batch_that_was_moved_forward_is_read_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "COMPACT_BYTES_MIN", 1)
     monkeypatch.setattr(segments, "COMPACT_RATIO", 0)
-    world = QueueWorld(limits=QueueLimits(memory_bytes_max=500, disk_free_bytes_min=0))
+    world = QueueWorld(limits=QueueLimits(memory_bytes_max=500, disk_free_bytes_min=0, compact_bytes_min=1))
     for number in range(60):
         world.store(b"%03d" % number + b"x" * 300)
     assert [body[:3] for body in world.drain()] == [b"%03d" % number for number in range(60)]

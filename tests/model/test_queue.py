@@ -271,6 +271,11 @@ class QueueMachine(RuleBasedStateMachine):
         assert short.storage.lowest_position() == whole.storage.lowest_position() == lowest
         assert short.storage.mark() == whole.storage.mark()
         assert short.info() == whole.info()
+        one_by_one = QueueState(self.spec)
+        for record in self.everything:
+            one_by_one.replay.record(*record)
+        assert contents(one_by_one) == contents(whole)
+        assert (one_by_one.info(), one_by_one.storage.mark()) == (whole.info(), whole.storage.mark())
         for position, kind, payload in self.records:
             short.replay.record(position, kind, payload)
         assert contents(short) == contents(whole)

@@ -32,6 +32,8 @@ from posthouse.actors.registry_state import Operations
 from posthouse.actors.topic_trie import TopicTrie
 from posthouse.answers import Answers
 from posthouse.serve import PLANTED
+from posthouse.supervisor import journal_opening
+from posthouse.supervisor.journal_recovery import Survey, survey_journal
 from posthouse.transport import messages
 from posthouse.transport.messages import NIL, Batch
 
@@ -239,6 +241,22 @@ def answer_late_calls() -> Patch:
     return mock.patch.object(Answers, "drop_late", return_value=False)
 
 
+def truncate_the_damaged() -> Patch:
+    """A journal is cut at its first damage, wherever that is, and served."""
+    return mock.patch.object(Survey, "is_corrupt", property(lambda survey: False))
+
+
+def accept_a_stale_generation() -> Patch:
+    """A life that was replaced may write the journal again."""
+
+    def lenient(disk: Any, directory: str) -> Survey:
+        survey = survey_journal(disk, directory)
+        survey.generation = 0
+        return survey
+
+    return mock.patch.object(journal_opening, "survey_journal", lenient)
+
+
 @final
 class Bug(NamedTuple):
     """`promise` is the number of what it breaks; it shows in runs that have these features."""
@@ -268,6 +286,8 @@ BUGS: Final[dict[str, Bug]] = {
     "hold-in-memory": Bug(hold_in_memory, "I15", frozenset({"hold", "power"})),
     "forget-cancellations": Bug(forget_cancellations, "I17", frozenset({"delay"})),
     "forget-credit": Bug(forget_credit, "I18"),
+    "accept-a-stale-generation": Bug(accept_a_stale_generation, "I19"),
+    "truncate-the-damaged": Bug(truncate_the_damaged, "I21"),
 }
 
 

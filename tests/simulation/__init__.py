@@ -1,7 +1,9 @@
 """The whole broker in one process under one seeded schedule.
 
 network   a wire that drops, duplicates, delays and reorders frames
-world     time, the supervisor's part, lives and deaths of actors, power cuts
+world     time, lives and deaths of actors, power cuts
+supervisor  its part: who watches whom, and what the living are told
+journals  their journals, watched while they are written and judged when all is over
 clients   publishers and consumers, and what they were told
 latecomer queues that are bound after messages for them were published
 verdict   what must hold of all that was told

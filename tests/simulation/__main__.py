@@ -11,6 +11,7 @@ from tests.planted.bugs import plant_from_environment
 from tests.simulation.run import Result, simulate
 
 TRACE_LINES = 80
+PROGRESS_RUNS = 1_000
 
 
 def main() -> int:
@@ -31,6 +32,9 @@ def main() -> int:
         cuts += result.power_cuts
         confirmed += result.confirmed
         seen += result.seen
+        if (seed - first + 1) % PROGRESS_RUNS == 0 and arguments.runs > PROGRESS_RUNS:
+            done = seed - first + 1
+            print(f"{done:,} of {arguments.runs:,} in {time.monotonic() - begin:,.0f} s, {failed} broken", flush=True)
         if result.broken:
             failed += 1
             _explain(result, is_large=arguments.large)

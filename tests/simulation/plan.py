@@ -97,6 +97,7 @@ class Plan:
     weather: Weather
     crash_chance: float
     power_cuts: int
+    power_chance: float
     disk_faults: int
     clock_steps: int
     partitions: int
@@ -134,6 +135,7 @@ def plan_of(source: random.Random, *, is_large: bool) -> Plan:
         weather=weather,
         crash_chance=source.choice([0.0, 0.01, 0.03, 0.1]),
         power_cuts=source.choice([0, 1, 2]) if "power" in features else 0,
+        power_chance=0.3 if "power" in features else 0.0,
         disk_faults=source.choice([1, 3]) if "disk" in features else 0,
         clock_steps=source.choice([1, 3]) if "clock" in features else 0,
         partitions=source.choice([1, 3]) if "cuts" in features else 0,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from posthouse.transport.errors import JournalCorrupt
 from tests.simulation.calls import CallHistory, SimCaller, SimServer
 from tests.simulation.clients import History, SimArchitect, SimBinder, SimConsumer, SimPublisher
 from tests.simulation.faults import plan_faults
@@ -48,7 +49,8 @@ def simulate(seed: int, *, is_large: bool | None = None) -> Result:
     try:
         broken = run.to_the_end()
     except Exception as error:
-        broken = [f"I18: {type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
+        promise = "I21" if isinstance(error, JournalCorrupt) else "I18"
+        broken = [f"{promise}: {type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
     history = run.history
     return Result(
         seed,
@@ -89,7 +91,7 @@ class _Run:
         self._make_consumers()
         undertaker = self._undertaker = SimUndertaker(world, "undertaker", self.history)
         world.introduce_all()
-        world.begin_faults(plan.weather, plan.crash_chance)
+        world.begin_faults(plan.weather, plan.crash_chance, plan.power_chance)
         plan_faults(world, plan, source)
         world.run_until(world.now_ms + plan.faults_ms)
         world.heal()
@@ -110,7 +112,7 @@ class _Run:
         if not is_drained:
             missing = self._expected.missing()[:5]
             broken.append(f"I18: not drained {HEALED_MS_MAX} ms after the last fault: {missing}")
-        return broken
+        return broken + world.judge_journals()
 
     def _make_publishers(self) -> None:
         world, history, plan, source = self._world, self.history, self._plan, self._source

@@ -33,14 +33,23 @@ FAILED_SMALL = [
 ]
 
 RARE = [
+    "a checkpoint was made",
+    "a compaction was made",
+    "a damaged journal was refused",
     "a dead letter was redriven",
     "a delayed message was cancelled",
     "a journal could not be opened",
     "a message came again",
     "a message was held",
     "a redrive was undone",
+    "a torn tail was set aside",
     "an actor died after the commit",
     "an actor died before the round",
+    "an actor died inside a checkpoint",
+    "an actor died inside a commit",
+    "an actor died inside a compaction",
+    "an actor died inside a recovery",
+    "an actor died inside a rotation",
     "an actor died of its disk",
     "an actor died while it recovered",
     "an actor died while speaking",
@@ -49,7 +58,9 @@ RARE = [
     "refused: unroutable",
     "the clock was set back",
     "the clock was set forward",
+    "the dead-letter store was full",
     "the power was cut",
+    "what was not synced was written again",
 ]
 """States that a few hundred seeds must reach, or the faults do not hit what they are meant for."""
 

@@ -1,8 +1,9 @@
-"""Time, the supervisor's part, and the lives and deaths of actors.
+"""Time, and the lives and deaths of actors.
 
 Production cells run here over a simulated wire and disk. An actor dies at a named point of its round: before it has
-handled anything, after its journal is committed and nothing was said, or in the middle of what it says. A power cut
-ends all of them and takes every write that was not synced, whole or in part.
+handled anything, inside any call to the disk, after its journal is committed and nothing was said, or in the middle of
+what it says. A power cut, which may also come inside a call, ends all of them and takes every write that was not
+synced, whole or in part.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from typing import Any, Protocol
 from posthouse.actors.cell import OUTBOUND, Cell, Life
 from posthouse.actors.loop import SERVED
 from posthouse.supervisor import control_messages as control
-from posthouse.supervisor.journal import Journal
-from posthouse.transport.errors import DiskFault
-from tests.simulation.cast import JOURNAL, LIMITS, STANDING, Make, declared, standing
+from posthouse.transport.errors import DiskFault, JournalCorrupt
+from posthouse.transport.names import DEAD_LETTER
+from tests.simulation.cast import LIMITS, STANDING, Make, declared, standing
+from tests.simulation.journals import OPERATIONS_MAX, Journals
 from tests.simulation.network import CALM, Network, Weather
-from tests.support.sim_disk import SimDisk
+from tests.simulation.supervisor import SimSupervisor
+from tests.support.sim_disk import PowerCut, SimDisk
 
 WALL_MS = 1_700_000_000_000
 NEVER = 1 << 62
-DEATHS = ("before the round", "after the commit", "while speaking")
+DEATHS = ("before the round", "after the commit", "while speaking", "inside the disk")
 
 
 class Client(Protocol):
@@ -48,6 +51,8 @@ class Node:
         self.notices: list[control.FromSupervisor] = []
         self.wakes_ms = NEVER
         self.is_started = False
+        self.calls_left = 0
+        """It dies inside the how many-th call to the disk from now; 0: in none."""
 
 
 class World:
@@ -58,6 +63,7 @@ class World:
         self.disk = SimDisk(seed)
         self.network = Network(self.random, CALM)
         self.crash_chance = 0.0
+        self.power_chance = 0.0
         self.is_calm = False
         self.now_ms = 0
         self.clock_ms = 0
@@ -72,11 +78,10 @@ class World:
         self.trace: list[str] = []
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = 0
+        self.journals = Journals(self.disk, self.seen, lambda: self.now_ms)
         self._generation = 0
         self._boot = 0
-        self._specs: dict[str, tuple[str, bytes]] = {}
-        self._watchers: dict[str, set[str]] = {}
-        self._notice_ms: dict[str, int] = {}
+        self._supervisor = SimSupervisor(self)
         self._start_standing()
 
     # ---- time ----
@@ -112,10 +117,14 @@ class World:
             self.note(f"the clock is set by {step_ms} ms")
             self.seen["the clock was set back" if step_ms < 0 else "the clock was set forward"] += 1
 
-    def begin_faults(self, weather: Weather, crash_chance: float) -> None:
-        """From now on frames suffer the weather, and an actor dies in so many of its rounds."""
+    def begin_faults(self, weather: Weather, crash_chance: float, power_chance: float) -> None:
+        """From now on frames suffer the weather, and an actor dies in so many of its rounds.
+
+        Of those that die inside the disk, `power_chance` is the share in which the power is cut for all.
+        """
         self.network.weather = weather
         self.crash_chance = crash_chance
+        self.power_chance = power_chance
 
     def heal(self) -> None:
         """From now on nothing is lost and nobody dies."""
@@ -129,39 +138,42 @@ class World:
 
     def _start_standing(self) -> None:
         for actor_id in STANDING:
-            self._start(actor_id)
+            self.start(actor_id)
 
-    def _start(self, actor_id: str) -> None:
+    def start(self, actor_id: str) -> None:
+        """A new life, unless there is one or nobody wants it any more."""
         if actor_id in STANDING:
             self._live(actor_id, *standing(actor_id, str(self._boot)))
-        elif actor_id in self._specs:
-            self._live(actor_id, *declared(*self._specs[actor_id]))
+        elif actor_id in self._supervisor.specs:
+            self._live(actor_id, *declared(*self._supervisor.specs[actor_id]))
 
     def _live(self, actor_id: str, make: Make, directory: str | None) -> None:
         if actor_id in self.nodes:
             return
         self._generation += 1
         self.cuts_before[self._generation] = self.power_cuts
+        if self.random.random() < self.crash_chance:
+            self.disk.cut_power_at(self.random.randint(1, OPERATIONS_MAX))
         try:
-            journal = None if directory is None else self._open_journal(directory)
+            journal = None if directory is None else self.journals.open(directory, self._generation, actor_id)
+            self.disk.spare()
+        except PowerCut:
+            self._die_inside(actor_id, directory)
+            return
         except DiskFault as error:
+            if isinstance(error, JournalCorrupt):
+                raise
             self.note(f"{actor_id} cannot open its journal: {error}")
             self.seen["a journal could not be opened"] += 1
             self.disk.kill(directory or "/nowhere")
-            self.after(self.random.randint(1, 60), lambda: self._start(actor_id))
+            self.after(self.random.randint(1, 60), lambda: self.start(actor_id))
             return
         life = Life(actor_id, self._generation)
         source = random.Random(self.random.getrandbits(32))
         node = Node(Cell(life, make, limits=LIMITS, source=source, journal=journal), directory)
         self.nodes[actor_id] = node
         self.note(f"{actor_id} lives in generation {self._generation}")
-        self._schedule(actor_id, node, 0)
-
-    def _open_journal(self, directory: str) -> Journal:
-        journal = Journal.open(
-            self.disk, directory, generation=self._generation, settings=JOURNAL, now_ms=lambda: self.now_ms
-        )
-        return journal
+        self.schedule(actor_id, node, 0)
 
     def _round(self, actor_id: str, node: Node) -> None:
         if self.nodes.get(actor_id) is not node or node.wakes_ms != self.now_ms:
@@ -172,10 +184,23 @@ class World:
             self.kill(actor_id, death)
             return
         cell = node.cell
+        # A rotation is rare and takes ten calls, so it is where deaths are sought.
+        is_rotating = node.journal_directory is not None and cell.journal.segment_is_full
+        is_sought = is_rotating and self.random.random() < 3 * self.crash_chance
+        if (death == DEATHS[3] or is_sought) and not node.calls_left:
+            node.calls_left = self.random.randint(1, OPERATIONS_MAX)
+        if node.calls_left and not self.is_calm:
+            self.disk.cut_power_at(node.calls_left)
+        calls = self.disk.operations
         try:
             if not node.is_started:
                 cell.start(self.wall_ms, self.now_ms)
             frames = self._turn(node)
+            self.disk.spare()
+            node.calls_left = max(0, node.calls_left - (self.disk.operations - calls))
+        except PowerCut:
+            self._die_inside(actor_id, node.journal_directory)
+            return
         except DiskFault as error:
             self.seen["an actor died of its disk"] += 1
             self.note(f"{actor_id}: {error}")
@@ -186,12 +211,14 @@ class World:
             return
         if not node.is_started:
             node.is_started = True
-            self._ready(actor_id, cell.generation)
+            self._supervisor.ready(actor_id, cell.generation)
         self._speak(actor_id, node, frames, is_cut_short=death == DEATHS[2])
-        if death:
+        if death == DEATHS[2]:
             self.kill(actor_id, death)
             return
-        self._schedule(actor_id, node, max(1, cell.next_wake_ms() - self.now_ms))
+        if actor_id == DEAD_LETTER:
+            self.seen["the dead-letter store was full"] += vars(cell)["_actor"]._store.is_full
+        self.schedule(actor_id, node, max(1, cell.next_wake_ms() - self.now_ms))
 
     def _turn(self, node: Node) -> list[Any]:
         cell = node.cell
@@ -213,7 +240,7 @@ class World:
             self._send(actor_id, node, route, frame)
         if not is_cut_short or self.random.random() < 0.5:
             for order in orders:
-                self._obey(actor_id, order)
+                self._supervisor.obey(actor_id, order)
 
     def _send(self, actor_id: str, node: Node, route: Any, frame: bytes) -> None:
         socket, name = route
@@ -243,15 +270,16 @@ class World:
         living = self.nodes.get(target)
         if living is not None and living.cell.generation == generation and living.is_started:
             living.inbox.append(((SERVED, sender.encode()), frame))
-            self._schedule(target, living, 0)
+            self.schedule(target, living, 0)
 
     def _reply(self, target: str, generation: int, source: bytes, frame: bytes) -> None:
         living = self.nodes.get(target)
         if living is not None and living.cell.generation == generation:
             living.inbox.append(((OUTBOUND, source), frame))
-            self._schedule(target, living, 0)
+            self.schedule(target, living, 0)
 
-    def _schedule(self, actor_id: str, node: Node, delay_ms: int) -> None:
+    def schedule(self, actor_id: str, node: Node, delay_ms: int) -> None:
+        """A round no later than that."""
         if self.now_ms + delay_ms < node.wakes_ms:
             node.wakes_ms = self.now_ms + delay_ms
             self.after(delay_ms, lambda: self._round(actor_id, node))
@@ -276,9 +304,27 @@ class World:
         self.note(f"{actor_id} dies {how}")
         if node.journal_directory is not None:
             self.disk.kill(node.journal_directory)
-        self._tell(actor_id, control.Down(actor_id, node.cell.generation, "restarting", how))
+        self._supervisor.tell(actor_id, control.Down(actor_id, node.cell.generation, "restarting", how))
         self._break_connections(actor_id, node.cell.generation)
-        self.after(self.random.randint(1, 60), lambda: self._start(actor_id))
+        self.after(self.random.randint(1, 60), lambda: self.start(actor_id))
+
+    def _die_inside(self, actor_id: str, directory: str | None) -> None:
+        """In the middle of a call to the disk: SIGKILL, which tears a write as well, or the power for all."""
+        self.seen[f"an actor died inside {self.journals.doing or 'the disk'}"] += 1
+        self.note(f"{actor_id} dies inside {self.journals.doing or 'the disk'}")
+        self.journals.doing = ""
+        if self.random.random() < self.power_chance:
+            self.cut_power()
+        elif actor_id in self.nodes:
+            self.kill(actor_id, DEATHS[3])
+        else:
+            self.disk.kill(directory or "/nowhere")
+            self.after(self.random.randint(1, 60), lambda: self.start(actor_id))
+
+    def judge_journals(self) -> list[str]:
+        """Everybody ends, and one of the journals is looked at."""
+        self.kill_all()
+        return self.journals.judge(self.random, self._generation + 2)
 
     def cut_power(self) -> None:
         """Every process ends and every write that was not synced may be lost."""
@@ -303,8 +349,7 @@ class World:
             self.died.append((self.now_ms, actor_id))
             self._break_connections(actor_id, node.cell.generation)
         self._boot += 1
-        self._specs.clear()
-        self._watchers.clear()
+        self._supervisor.forget()
         self.after(self.random.randint(5, 200), self._start_standing)
         return ended
 
@@ -313,12 +358,7 @@ class World:
         for client in self.clients.values():
             self.after(self.random.randint(0, 30), partial(client.disconnected, route))
 
-    # ---- the supervisor's part ----
-
-    def _ready(self, actor_id: str, generation: int) -> None:
-        self._tell(actor_id, control.Up(actor_id, generation, f"sim://{actor_id}"))
-        if actor_id == "registry":
-            self.introduce_all()
+    # ---- clients ----
 
     def introduce_all(self) -> None:
         """Let every client find the registry, one sooner, another later."""
@@ -329,56 +369,6 @@ class World:
         registry = self.nodes.get("registry")
         if registry is not None and registry.is_started:
             client.broker_at(registry.cell.generation, "sim://registry")
-
-    def _obey(self, actor_id: str, order: control.FromChild) -> None:
-        match order:
-            case control.Watch(watched):
-                self._watchers.setdefault(watched, set()).add(actor_id)
-                self._notify(actor_id, self._state_of(watched))
-            case control.Unwatch(watched):
-                self._watchers.get(watched, set()).discard(actor_id)
-            case control.StartChild(request, _, kind, child, arguments):
-                is_new = child not in self._specs
-                self._specs[child] = (kind, arguments)
-                self._notify(actor_id, control.Done(request, True))
-                if is_new:
-                    self.after(self.random.randint(1, 20), lambda: self._start(child))
-            case control.StopChild(request, child):
-                self._specs.pop(child, None)
-                node = self.nodes.pop(child, None)
-                if node is not None and node.journal_directory is not None:
-                    self.disk.kill(node.journal_directory)
-                self._notify(actor_id, control.Done(request, True))
-            case control.DescribeTree(request):
-                groups = {"queue": "queues", "exchange": "exchanges"}
-                nodes = [control.NodeInfo(c, k, groups[k], "up") for c, (k, _) in self._specs.items()]
-                self._notify(actor_id, control.Tree(request, nodes))
-
-    def _state_of(self, actor_id: str) -> control.FromSupervisor:
-        node = self.nodes.get(actor_id)
-        if node is not None and node.is_started:
-            return control.Up(actor_id, node.cell.generation, f"sim://{actor_id}")
-        known = actor_id in self._specs or actor_id in STANDING
-        return control.Down(actor_id, 0, "restarting" if known else "unknown", "")
-
-    def _tell(self, about: str, notice: control.FromSupervisor) -> None:
-        for watcher in sorted(self._watchers.get(about, ())):
-            self._notify(watcher, notice)
-
-    def _notify(self, actor_id: str, notice: control.FromSupervisor) -> None:
-        """The control channel is a stream: late perhaps, but in order and never lost to a living child."""
-        node = self.nodes.get(actor_id)
-        if node is None:
-            return
-        time_ms = max(self._notice_ms.get(actor_id, 0), self.now_ms + self.random.randint(0, 5))
-        self._notice_ms[actor_id] = time_ms
-
-        def deliver() -> None:
-            if self.nodes.get(actor_id) is node:
-                node.notices.append(notice)
-                self._schedule(actor_id, node, 0)
-
-        self.at(time_ms, deliver)
 
     def note(self, text: str) -> None:
         self.trace.append(f"{self.now_ms:>7} {text}")

@@ -38,7 +38,7 @@ class Awaited:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._blocking, name)
-        if name in ("dead_letters", "delayed", "held"):
+        if name in ("dead_letters", "delayed", "definitions", "held"):
             return Awaited(found)
         if name in ("publisher", "consume"):
             return lambda *given, **named: Awaited(found(*given, **named))

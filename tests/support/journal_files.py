@@ -5,6 +5,7 @@ It simulates nothing itself; what a copied disk does not have is what `sim_disk`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from posthouse.supervisor.journal import Journal, JournalSettings
@@ -22,10 +23,14 @@ SETTINGS: Final = JournalSettings(
 
 
 def open_journal(
-    disk: SimDisk, generation: int = 1, settings: JournalSettings = SETTINGS, directory: str = DIRECTORY
+    disk: SimDisk,
+    generation: int = 1,
+    settings: JournalSettings = SETTINGS,
+    directory: str = DIRECTORY,
+    now_ms: Callable[[], int] = lambda: 1_700_000_000_000,
 ) -> Journal:
-    """A journal with a clock that stands still."""
-    return Journal.open(disk, directory, generation=generation, settings=settings, now_ms=lambda: 1_700_000_000_000)
+    """A journal with a clock that stands still, unless another is given."""
+    return Journal.open(disk, directory, generation=generation, settings=settings, now_ms=now_ms)
 
 
 def three_segments(is_closed: bool = True) -> SimDisk:

@@ -73,6 +73,10 @@ class SimDisk:
         """Raise `PowerCut` during the changing call number `operation` from now, and at every call after."""
         self._cut_at = self.operations + operation
 
+    def spare(self) -> None:
+        """No cut is pending any more."""
+        self._cut_at = None
+
     def crash(self, choice: random.Random | None = None) -> None:
         """Power is lost: keep one legal image, chosen by `choice`. All handles and locks are gone."""
         choice = choice or self.choice

@@ -29,6 +29,7 @@ from posthouse.transport.messages import (
     ExchangeSpec,
     Explain,
     Failed,
+    FollowDeadLetters,
     Get,
     ListBindings,
     ListConsumers,
@@ -104,7 +105,7 @@ from posthouse.transport.messages_recurring import (
     StopRecurring,
 )
 from posthouse.transport.messages_use import QueueUsed
-from tests.support import monitor_samples
+from tests.support import monitor_samples, wire_samples_looking
 
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
 QUEUE: Final = QueueSpec(
@@ -159,6 +160,7 @@ DEATH: Final = Death(
             error_type="ValueError",
             error="no amount",
             traceback="a trace",
+            reason="bad order",
         ),
     ),
 )
@@ -218,6 +220,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Explain(19, "orders", "eu.berlin", {"kind": "book"}),
     DescribeTree(20),
     Locate(21, "queue:billing"),
+    FollowDeadLetters(22, "billing", ("eu.berlin", "us")),
     WatchTopology(23),
     TopologyChange(24, True, (EXCHANGE,), (QUEUE,), (BINDING,), ("old",), ("older",), (BINDING,)),
     Reply(25, NIL),
@@ -272,6 +275,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     PrepareDelete(22, True, True, True),
     QueueUsed(),
     *monitor_samples.SAMPLES,
+    *wire_samples_looking.SAMPLES,
 )
 
 VALUES: Final = (
@@ -375,4 +379,5 @@ VALUES: Final = (
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
     ReplyCounts(callers=3, passed=1_000, dropped=2),
     *monitor_samples.VALUES,
+    *wire_samples_looking.VALUES,
 )

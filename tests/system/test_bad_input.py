@@ -121,6 +121,7 @@ LONG: Final = "n" * 256
         (lambda broker: broker.peek("bystander", 1_000_000), InvalidArgument),
         (lambda broker: broker.peek("bystander", "ten"), InvalidArgument),
         (lambda broker: broker.declare_queue("new", auto_delete="perhaps"), InvalidArgument),
+        (lambda broker: broker.declare_queue("new", durable="perhaps"), InvalidArgument),
         (lambda broker: broker.declare_exchange("new", durable=1.5), InvalidArgument),
         (lambda broker: broker.delete_queue("bystander", if_empty="yes"), InvalidArgument),
         (lambda broker: broker.consume("bystander", auto_ack="yes"), InvalidArgument),

@@ -77,6 +77,24 @@ def test_a_nack_waits_and_the_last_one_ends_in_the_dead_letters(broker: posthous
     ]  # fmt: skip
 
 
+def test_a_reject_says_why_and_with_what_error_and_who_it_was(shared: BrokerProcess, broker: posthouse.Broker) -> None:
+    queue = declare(broker)
+    with shared.connect(name="the one who asked") as other:
+        for error in (None, KeyError("amount")):
+            broker.publish("", b"order 1", queue)
+            message = other.get(queue)
+            assert message is not None
+            message.reject("not ours", error=error)
+    letters = eventually(lambda: len(found := broker.dead_letters.list(queue=queue)) == 2 and found)
+    histories = [broker.dead_letters.get(letter.id).history for letter in letters]
+    assert [(one.reason, one.error_type, one.error, one.consumer) for (one,) in histories] == [
+        ("not ours", "", "not ours", "the one who asked"), ("not ours", "KeyError", "'amount'", "the one who asked"),
+    ]  # fmt: skip
+    shown = run_command("dlq", "show", str(letters[1].id), "--data", str(shared.data)).stdout
+    assert "attempt 1" in shown
+    assert "reject by the one who asked  not ours  KeyError: 'amount'" in shown
+
+
 def test_the_consumer_may_say_when(broker: posthouse.Broker) -> None:
     queue = declare(broker, retry=Retry(first_delay_s=500.0))
     broker.publish("", b"x", queue)
@@ -245,12 +263,17 @@ def test_the_command_line_lists_shows_redrives_and_purges(shared: BrokerProcess,
     def dlq(*arguments: str) -> Any:
         ran = run_command("dlq", *arguments, "--data", str(shared.data))
         assert ran.returncode == 0, ran.stderr
-        return ran.stdout
+        return ran.stdout + ran.stderr
 
-    (cause,) = json.loads(dlq("list", "--queue", queue, "--json"))
+    (cause,) = json.loads(dlq("causes", "--queue", queue, "--json"))
     assert (cause["count"], cause["reasons"]) == (4, ["rejected"])
-    assert "4" in dlq("list", "--queue", queue)
-    letters = json.loads(dlq("list", "--each", "--queue", queue, "--json"))
+    assert cause["fingerprint"] in dlq("causes", "--queue", queue)
+    letters = json.loads(dlq("list", "--queue", queue, "--json"))
+    assert [(letter["reason"], letter["queue"]) for letter in letters] == [("rejected", queue)] * 4
+    listed = dlq("list", "--queue", queue, "--limit", "3")
+    assert listed.count(cause["fingerprint"]) == 3
+    assert f"4 dead letters, 1 cause; more with --after {letters[2]['id']}" in listed
+    assert "more with" not in dlq("list", "--queue", queue, "--limit", "3", "--after", str(letters[2]["id"]))
     shown = json.loads(dlq("show", str(letters[0]["id"]), "--json"))
     assert (shown["body"], shown["history"][0]["error_type"]) == ("order 0", "ValueError")
     assert "no amount" in dlq("show", str(letters[0]["id"]))

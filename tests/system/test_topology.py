@@ -214,6 +214,8 @@ def test_what_no_queue_wants_goes_where_the_exchange_says(broker: posthouse.Brok
     broker.bind(f"{name}-last", name)
     with pytest.raises(Unroutable, match="posthouse explain"):
         broker.publish(f"{name}-returns", b"x", "key")
+    with pytest.raises(Unroutable, match=f"no queue is named '{name}-none'"):
+        broker.publish("", b"x", f"{name}-none")
     assert broker.publish(f"{name}-drops", b"x", "key").queues == []
     broker.declare_exchange(f"{name}-holds", "direct")
     assert broker.publish(f"{name}-holds", b"x", "key").held

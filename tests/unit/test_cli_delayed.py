@@ -99,6 +99,13 @@ def test_messages_are_cancelled_and_fired_by_id_or_by_key(run: CommandLine, dela
     ]
 
 
+def test_a_message_is_named_once_or_nothing_is_asked(run: CommandLine, delayed: RecordingDelayed) -> None:
+    for command in ("cancel", "fire", "reschedule"):
+        for named in ((), ("7", "--key", "k")):
+            assert run("delayed", command, *named).code == 2
+    assert delayed.calls == []
+
+
 def test_a_new_time_is_a_delay_or_a_moment(run: CommandLine, delayed: RecordingDelayed) -> None:
     assert (
         run("delayed", "reschedule", "7", "--at", "2100-01-31T10:00:00+01:00").out

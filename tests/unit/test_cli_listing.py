@@ -83,14 +83,6 @@ def test_bindings_in_a_pipe(run: CommandLine) -> None:
     )
 
 
-def test_consumers_in_a_pipe(run: CommandLine) -> None:
-    assert run("consumers").out == (
-        "QUEUE  CLIENT   CONSUMER  UNACKED  PREFETCH  ACKS       STATE\n"
-        "ewr    host:17         1        3       256  by hand    active\n"
-        "ewr    host:18         2        0         1  automatic  waiting\n"
-    )
-
-
 @pytest.mark.parametrize("listing", ANSWERS)
 def test_json_has_every_field_under_its_own_name(run: CommandLine, listing: str) -> None:
     found = json.loads(run(listing, "--json").out)

@@ -33,7 +33,7 @@ def test_one_message_is_published_and_its_queues_are_said(run: CommandLine) -> N
 def test_only_what_was_asked_for_is_asked_of_the_client(run: CommandLine) -> None:
     run(
         *("publish", "x", "body", "-k", "k", "-H", "carrier=UA", "-H", "hour:=7", "--durability", "os"),
-        *("--content-type", "text/plain", "--message-id", "m1", "--dedup-id", "d1"),
+        *("--content-type", "text/plain", "--message-id", "m1", "--dedup-id", "d1", "--ttl", "2m"),
     )
     assert run.broker.calls == [
         (
@@ -47,6 +47,7 @@ def test_only_what_was_asked_for_is_asked_of_the_client(run: CommandLine) -> Non
                 "content_type": "text/plain",
                 "message_id": "m1",
                 "dedup_id": "d1",
+                "ttl_s": 120.0,
             },
         )
     ]
@@ -125,4 +126,4 @@ def test_a_publisher_whose_messages_were_refused_is_a_failure(run: CommandLine) 
     ran = run("publish", "logs", "--lines", stdin=b"1\n2\n3\n")
     assert ran.code == 1
     assert ran.raw == b""
-    assert ran.err.startswith("error[publish_error]: 1 messages were refused")
+    assert ran.err.startswith("error[publish_error]: 1 message was refused")

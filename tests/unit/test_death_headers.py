@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from posthouse.actors.death_headers import LatestDeath, deaths_of, is_cycle, with_death
+from posthouse.actors.death_headers import (
+    HOPS_MAX,
+    ROUNDS_MAX,
+    LatestDeath,
+    deaths_of,
+    has_come_too_far,
+    is_cycle,
+    with_death,
+)
 from posthouse.transport.names import encode_headers
 
 
@@ -60,6 +68,17 @@ def test_what_a_publisher_wrote_there_and_makes_no_sense_is_no_death(wrong: Any)
 def test_a_count_that_makes_no_sense_begins_anew(count: Any) -> None:
     entry = {"queue": "work", "reason": "rejected", "count": count}
     assert deaths_of(with_death({"x-death": [entry]}, died()))[0]["count"] == 1
+
+
+def test_a_message_has_come_too_far_in_places_or_in_rounds() -> None:
+    places = [{"queue": f"q{number}", "reason": "expired", "count": 1} for number in range(HOPS_MAX)]
+    assert has_come_too_far({"x-death": places})
+    assert not has_come_too_far({"x-death": places[1:]})
+    rounds = [{"queue": "work", "reason": "rejected", "count": ROUNDS_MAX - 2}, {"queue": "pause", "count": 1}]
+    assert not has_come_too_far({"x-death": rounds})
+    assert has_come_too_far({"x-death": [*rounds, {"queue": "other", "count": 1}]})
+    assert not has_come_too_far({"x-death": [{"queue": "work", "count": count} for count in ("9999", None, 1 << 62)]})
+    assert not has_come_too_far(None)
 
 
 def test_a_message_goes_in_a_circle_when_it_comes_back_without_a_reject_in_between() -> None:

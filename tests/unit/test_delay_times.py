@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.delay_times import due_after, due_at, due_of_many, due_of_options, moment_ms, moment_of
+from posthouse.delay_times import due_after, due_at, due_of_many, due_of_options, moment_ms, moment_of, new_due_ms
 from posthouse.publisher import make_options
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages import Options
@@ -50,6 +50,22 @@ def test_a_moment_is_the_same_in_every_zone_and_comes_back() -> None:
 def test_a_moment_that_nobody_can_mean_is_refused(moment: Any, says: str) -> None:
     with pytest.raises(InvalidArgument, match=says):
         due_at(moment, NOW_NS)
+
+
+@pytest.mark.parametrize(
+    ("moment", "says"),
+    [
+        (datetime(2300, 1, 1, tzinfo=UTC), "more than a century"),
+        (datetime(1969, 12, 31, tzinfo=UTC), "before 1970"),
+        (datetime(2027, 1, 1), "no time zone"),
+        ("tomorrow", "a datetime"),
+    ],
+)
+def test_a_new_time_may_have_passed_but_not_mean_nothing(moment: Any, says: str) -> None:
+    now_ns = 1_800_000_000 * 1_000_000_000
+    assert new_due_ms(datetime(2000, 1, 1, tzinfo=UTC), now_ns) == 946_684_800_000
+    with pytest.raises(InvalidArgument, match=says):
+        new_due_ms(moment, now_ns)
 
 
 def test_a_delay_and_a_moment_exclude_each_other_and_a_key_needs_one() -> None:

@@ -82,8 +82,11 @@ def test_a_publish_error_counts_what_was_refused_and_what_is_unknown() -> None:
     first = UnknownQueue("there is no queue 'x'")
     error = PublishError([(3, first), (5, first)], [7])
     assert (error.refused, error.unknown) == ([(3, first), (5, first)], [7])
-    assert str(error) == "2 messages were refused and the fate of 1 is unknown; the first: there is no queue 'x'"
-    assert str(PublishError([], [7, 8])) == "0 messages were refused and the fate of 2 is unknown"
+    assert str(error) == (
+        "2 messages were refused and the fate of 1 message is unknown; the first: there is no queue 'x'"
+    )
+    assert str(PublishError([], [7, 8])) == "the fate of 2 messages is unknown"
+    assert str(PublishError([(1, first)], [])) == "1 message was refused; the first: there is no queue 'x'"
 
 
 def test_a_corrupt_journal_lists_what_is_missing() -> None:

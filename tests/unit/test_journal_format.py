@@ -1,4 +1,4 @@
-"""The bytes of format version 1, against golden files, and what decoders refuse."""
+"""The bytes of format versions 1 and 2, against golden files, and what decoders refuse."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from hypothesis import given, settings, strategies
 
 from posthouse.supervisor import journal_format
 from posthouse.supervisor.journal_format import (
+    AGE_MAX,
     BODY_BYTES_MAX,
     CRC32C,
+    VERSION,
+    VERSIONS_READ,
     ZLIB_CRC32,
     ChunkBuilder,
     ChunkHeader,
     Footer,
     SegmentHeader,
+    age_of,
     checksum_of,
     decode_body,
     decode_chunk_header,
@@ -27,6 +31,7 @@ from posthouse.supervisor.journal_format import (
     encode_footer,
     encode_segment_header,
     preferred_algorithm,
+    written_ms,
 )
 from posthouse.supervisor.journal_sidecar import Mark, decode_marks, encode_mark
 from posthouse.transport.errors import DiskFault
@@ -40,10 +45,12 @@ FOOTER = Footer(12, 0xDEADBEEF, 0x55667788, 1200, 5)
 ALGORITHMS = {"crc32c": CRC32C, "crc32": ZLIB_CRC32}
 
 
+@pytest.mark.parametrize("version", VERSIONS_READ)
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
-def test_a_segment_of_version_1_is_read_for_ever(name: str) -> None:
+def test_a_segment_of_any_version_is_read_for_ever(name: str, version: int) -> None:
     """The golden segments were written once; a change of the format needs a new version, not new files."""
-    journal = open_journal(disk_with({"0000000001.seg": (GOLDEN / f"journal_v1_{name}.seg").read_bytes()}), 9)
+    golden = (GOLDEN / f"journal_v{version}_{name}.seg").read_bytes()
+    journal = open_journal(disk_with({"0000000001.seg": golden}), 9)
     assert contents_of(journal) == [
         (1, 1, b""),
         (2, 2, b"two"),
@@ -53,10 +60,11 @@ def test_a_segment_of_version_1_is_read_for_ever(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
-def test_a_segment_of_version_1_is_written_byte_for_byte(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_of_version_2_is_written_byte_for_byte(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("posthouse.supervisor.journal_segment.preferred_algorithm", lambda: ALGORITHMS[name])
     disk = SimDisk(42)
-    journal = open_journal(disk)
+    times = iter((1_700_000_000_000, 1_700_000_000_007, 1_700_000_001_000))
+    journal = open_journal(disk, now_ms=lambda: next(times, 0))
     journal.append(1)
     journal.append(2, b"t", b"wo")
     journal.append(255, bytes(range(256)))
@@ -64,7 +72,7 @@ def test_a_segment_of_version_1_is_written_byte_for_byte(name: str, monkeypatch:
     journal.append(3, b"a second commit")
     journal.commit()
     journal.rotate([])
-    assert files_of(disk)["0000000001.seg"] == (GOLDEN / f"journal_v1_{name}.seg").read_bytes()
+    assert files_of(disk)["0000000001.seg"] == (GOLDEN / f"journal_v2_{name}.seg").read_bytes()
 
 
 def test_the_sidecar_slot_of_version_1_is_written_byte_for_byte() -> None:
@@ -122,9 +130,9 @@ def test_a_chunk_header_out_of_bounds_is_refused_whatever_its_checksum_says(chan
 
 def test_a_newer_version_is_named_and_not_taken_for_damage() -> None:
     encoded = bytearray(encode_segment_header(SEGMENT)[0])
-    struct.pack_into("<H", encoded, 8, 2)
+    struct.pack_into("<H", encoded, 8, VERSION + 1)
     struct.pack_into("<I", encoded, 60, zlib.crc32(encoded[:60]))
-    with pytest.raises(DiskFault, match="version 2"):
+    with pytest.raises(DiskFault, match=f"version {VERSION + 1}"):
         decode_segment_header(bytes(encoded))
 
 
@@ -192,3 +200,29 @@ def test_a_restarted_builder_has_forgotten_everything() -> None:
     assert builder.is_empty()
     assert builder.next_position == 2
     assert builder.take() == []
+
+
+def test_a_chunk_says_when_it_was_written() -> None:
+    checksum = checksum_of(ZLIB_CRC32)
+    at_ms = SEGMENT.created_ms + 12_345
+    encoded, _ = encode_chunk_header(CHUNK._replace(age=age_of(SEGMENT, at_ms)), checksum)
+    found = decode_chunk_header(memoryview(encoded), CHUNK.salt, checksum)
+    assert found is not None
+    assert written_ms(SEGMENT, found) == at_ms
+
+
+@pytest.mark.parametrize(
+    ("segment", "at_ms", "said"),
+    [
+        (SEGMENT, SEGMENT.created_ms, SEGMENT.created_ms),
+        (SEGMENT, SEGMENT.created_ms - 5_000, SEGMENT.created_ms),
+        (SEGMENT, SEGMENT.created_ms + AGE_MAX - 2, SEGMENT.created_ms + AGE_MAX - 2),
+        (SEGMENT, SEGMENT.created_ms + AGE_MAX - 1, 0),
+        (SEGMENT, 0, 0),
+        (SEGMENT._replace(version=1), SEGMENT.created_ms + 5, 0),
+        (SEGMENT._replace(created_ms=0), 5, 0),
+    ],
+    ids=["at once", "set back", "oldest", "too old", "unknown", "version 1", "lost header"],
+)
+def test_the_time_of_a_chunk_is_right_or_unknown(segment: SegmentHeader, at_ms: int, said: int) -> None:
+    assert written_ms(segment, CHUNK._replace(age=age_of(segment, at_ms))) == said

@@ -35,10 +35,12 @@ from posthouse.transport.messages_dead import (
     Death,
     RedriveInfo,
 )
+from posthouse.transport.messages_definitions import Defined, Definitions
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
 from posthouse.transport.messages_hold import HeldInfo, HoldInfo
 from posthouse.transport.messages_monitor import ActorReading, BrokerEvent, Machine, Overview, Point
 from posthouse.transport.messages_recurring import RecurringInfo
+from posthouse.transport.messages_sessions import ConnectionInfo, SessionInfo
 
 PAGE: Final = (Path(__file__).parent.parent.parent / "docs" / "protocol.md").read_text()
 ROWS: Final = [
@@ -48,7 +50,7 @@ VALUES: Final = (
     Options, ExchangeSpec, QueueSpec, RetrySpec, BreakerSpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt,
     Death, DeadLetterFilter, DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo,
     RecurringInfo, ReplyCounts, HeldInfo, HoldInfo, ExchangeInfo,
-    ActorReading, Machine, BrokerEvent, Point, Overview,
+    ActorReading, Machine, BrokerEvent, Point, Overview, Definitions, Defined, SessionInfo, ConnectionInfo,
 )  # fmt: skip
 
 

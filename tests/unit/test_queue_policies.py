@@ -10,6 +10,7 @@ from posthouse import Breaker, requests
 from posthouse.actors.declaration import check_queue
 from posthouse.errors import InvalidArgument
 from posthouse.queue_policies import queue_policies
+from posthouse.retry import Retry
 from posthouse.transport.descriptions import BreakerSpec
 from posthouse.transport.messages import QueueSpec
 
@@ -41,6 +42,21 @@ def test_what_is_no_policy_is_refused_where_both_clients_make_the_request(wrong:
         requests.declare_queue(
             "q", wrong, durable=True, exclusive=False, auto_delete=False, single_active_consumer=False
         )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_attempts": 0}, {"max_attempts": -1}, {"max_attempts": 1.5}, {"max_attempts": True},
+        {"first_delay_s": float("nan")}, {"first_delay_s": -1}, {"first_delay_s": 601.0}, {"max_delay_s": 1e30},
+        {"factor": 0}, {"factor": float("inf")}, {"factor": float("nan")}, {"jitter": "x"}, {"kind": "random"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_retry_policy_that_is_none_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(InvalidArgument, match=name):
+        Retry(**wrong)
 
 
 @pytest.mark.parametrize(

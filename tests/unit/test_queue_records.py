@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from posthouse.actors import queue_records as records
-from posthouse.actors.queue_records import Counters, ExpiresRecord, Kind, LeavingRecord, Mark, RetryRecord
+from posthouse.actors.queue_records import Counters, ExpiresRecord, Kind, LeavingRecord, Mark, Receiver, RetryRecord
 from posthouse.transport.errors import JournalCorrupt
 from posthouse.transport.messages_dead import Attempt, Death
 
@@ -24,6 +24,7 @@ ATTEMPT = Attempt(
     error_type="KeyError",
     error="'x'",
     traceback="a trace",
+    reason="bad order",
 )
 DEATH = Death(
     reason="rejected",
@@ -55,6 +56,8 @@ def samples() -> dict[str, bytes]:
         Kind.EXPIRES.name: records.encode_expires(EXPIRES),
         Kind.EXPIRED.name: records.encode_ranges([(303, 303)]),
         Kind.DROPPED.name: records.encode_ranges([(304, 305)]),
+        Kind.GIVEN.name: records.encode_receivers([("shop", 1, [(1, 4), (5, 9)]), ("till", 0, [(301, 301)])]),
+        Kind.TAKEN.name: records.encode_receivers([("shop", 2, [(10, 12)])]),
         Kind.LATE.name: records.encode_ranges([(6, 8)]),
     }
 
@@ -74,6 +77,11 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     first_offset, raw = records.decode_store(written["STORE"])
     assert (first_offset, bytes(raw)) == (301, b"raw batch")
     assert records.decode_ranges(written["DELIVERED"]) == [1, 9, 301, 70_000]
+    assert records.decode_receivers(written["GIVEN"]) == [
+        Receiver("shop", 1, [1, 9]),
+        Receiver("till", 0, [301, 301]),
+    ]
+    assert records.decode_receivers(written["TAKEN"]) == [Receiver("shop", 2, [10, 12])]
     assert records.decode_mark(written["MARK"]) == MARK
     assert records.decode_retry(written["RETRY"]) == RetryRecord(1_700_000_000_500, (ATTEMPT,), [301, 302, 304, 304])
     assert records.decode_leaving(written["LEAVING"]) == LEAVING
@@ -114,6 +122,12 @@ def test_bytes_that_are_no_ranges_are_corruption(payload: bytes) -> None:
         records.decode_ranges(payload)
 
 
+@pytest.mark.parametrize("payload", [b"", b"\x91\x01", b"\x91\x93\xa1x\x01\x92\x05\x04", b"\x91\x93\xa1x\x01\x91\x05"])
+def test_bytes_that_name_no_receivers_are_corruption(payload: bytes) -> None:
+    with pytest.raises(JournalCorrupt):
+        records.decode_receivers(payload)
+
+
 def test_records_cut_short_are_corruption() -> None:
     with pytest.raises(JournalCorrupt, match="STORE"):
         records.decode_store(b"1234567")
@@ -123,3 +137,12 @@ def test_records_cut_short_are_corruption() -> None:
         records.decode_moved(b"".join(records.encode_moved(1, [1, 2], b"")))
     with pytest.raises(JournalCorrupt, match="MARK"):
         records.decode_mark(msgspec.msgpack.encode([5, [1], {}, [0, 0, 0, 0, 0, 0]]))
+
+
+def test_a_record_of_an_earlier_version_is_read() -> None:
+    old = bytes.fromhex(
+        "93cf0000018bcfe569f4919702cf0000018bcfe56800a473686f70a46e61636ba84b65794572726f"
+        "72a3277827a76120747261636594cd012dcd012ecd0130cd0130"
+    )
+    (attempt,) = records.decode_retry(old).attempts
+    assert attempt == msgspec.structs.replace(ATTEMPT, reason="")

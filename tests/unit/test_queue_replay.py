@@ -63,6 +63,15 @@ def test_what_is_not_settled_is_ready_with_its_attempts() -> None:
     assert state.storage.lowest_position() == 1
 
 
+def test_who_got_a_message_changes_nothing_for_the_queue() -> None:
+    given = records.encode_receivers([("shop", 1, [(1, 2)]), ("till", 0, [(4, 4)])])
+    taken = records.encode_receivers([("shop", 2, [(3, 3)])])
+    state = replayed(store(1, 5), (Kind.GIVEN, given), (Kind.TAKEN, taken))
+    assert alive(state) == [(1, 2, 2), (4, 1, 2), (5, 1, 1)]
+    info = state.info()
+    assert (info.delivered, info.acked) == (3, 1)
+
+
 def test_offsets_and_streams_go_on_after_a_restart() -> None:
     state = replayed(store(1, 5), ranges(Kind.SETTLED, (1, 5)))
     assert state.storage.mark().next_offset == 6

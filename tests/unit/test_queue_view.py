@@ -36,7 +36,9 @@ def test_info_counts_messages_and_bytes() -> None:
 
 def test_consumers_are_listed_with_what_they_hold() -> None:
     assert looked_at().consumers() == [
-        ConsumerInfo(queue="ewr", consumer=3, client="radar", prefetch=5, unacked=4, auto_ack=False, is_active=True)
+        ConsumerInfo(
+            queue="ewr", consumer=3, client="radar", prefetch=5, unacked=4, auto_ack=False, is_active=True, client_id=1
+        )
     ]
 
 

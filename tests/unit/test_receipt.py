@@ -22,7 +22,7 @@ from posthouse.transport.messages import Durability, QueueInfo, Receipt
 )
 def test_a_receipt_names_its_queues_in_order_and_the_level_reached(level: Durability, name: str) -> None:
     found = PublishReceipt.of(Receipt(1, 1, 1, ("two", "one"), level, duplicate=True), 1)
-    assert found == PublishReceipt(queues=["one", "two"], durability=name, duplicate=True)
+    assert found == PublishReceipt(queues=["one", "two"], durability=name, duplicate=True, message_id="1-1")
     assert (found.held, found.scheduled_id) == (False, None)
 
 

@@ -57,9 +57,10 @@ def test_golden_frames_are_written_byte_for_byte(name: str) -> None:
 
 
 def test_the_typed_bodies_are_the_golden_ones() -> None:
-    hello = Hello("queue:orders", 77, "shop")
-    assert wire.unpack_hello(golden("wire_hello")[0]) == hello
-    assert golden("wire_hello")[0].endswith(wire.pack_body(hello))
+    assert wire.unpack_hello(golden("wire_hello")[0]) == Hello("queue:orders", 77, "shop")
+    hello = Hello("queue:orders", 77, "shop", "shop.py", "alpha", 4_711, "192.0.2.7")
+    assert wire.unpack_hello(golden("wire_hello_origin")[0]) == hello
+    assert golden("wire_hello_origin")[0].endswith(wire.pack_body(hello))
     assert wire.unpack_welcome(golden("wire_welcome")[0]) == Welcome(Limits())
     assert golden("wire_welcome")[0].endswith(wire.pack_body(Welcome(Limits())))
     reset = Reset("unknown_session", "no such session in this life")
@@ -166,8 +167,8 @@ def test_text_that_is_no_utf8_is_refused() -> None:
 
 
 def test_fields_that_a_later_version_adds_are_passed_over() -> None:
-    body = msgspec.msgpack.encode(["queue:q", 1, "n", "later", {"and": "more"}])
-    assert wire.unpack_hello(frame_of(Kind.HELLO, body)) == Hello("queue:q", 1, "n")
+    body = msgspec.msgpack.encode(["queue:q", 1, "n", "p", "h", 2, "r", "later", {"and": "more"}])
+    assert wire.unpack_hello(frame_of(Kind.HELLO, body)) == Hello("queue:q", 1, "n", "p", "h", 2, "r")
     limits = [16, 20, 10, 30, 500, "later"]
     welcome = wire.unpack_welcome(frame_of(Kind.WELCOME, msgspec.msgpack.encode([limits])))
     assert welcome.limits.ping_interval_ms == 500
