@@ -17,7 +17,7 @@ csrf              tokens that only a page of ours can know
 faults            errors as JSON: code, text, fields; and which status they get
 answers           what goes out: JSON of anything the clients return
 health            for probes: alive, ready, and why not
-pages             for people: the list of routes, templates and static files
+pages/            for people: a room of its own, with its own map
 
 templates/ and static/ hold what the pages are made of; nothing comes from another host.
 """

@@ -14,11 +14,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from posthouse.transport.errors import PosthouseError
-from posthouse.web import health, pages
+from posthouse.web import health
 from posthouse.web.answers import failed, failed_by
 from posthouse.web.connection import Connection
 from posthouse.web.faults import Fault, HttpFault
 from posthouse.web.guard import Guard
+from posthouse.web.pages import site
+from posthouse.web.pages.frame import error_page, failed_page, wants_page
 from posthouse.web.request_context import Web
 from posthouse.web.settings import WebSettings
 
@@ -40,7 +42,7 @@ def make_app(broker_address: str, settings: WebSettings, web: Web | None = None)
             await here.connection.close()
 
     app = Starlette(
-        routes=[*health.routes(), *pages.routes()],
+        routes=[*health.routes(), *site.routes()],
         lifespan=life,
         exception_handlers={
             PosthouseError: _refused,
@@ -56,7 +58,7 @@ def make_app(broker_address: str, settings: WebSettings, web: Web | None = None)
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, PosthouseError | HttpFault)
-    return failed_by(error)
+    return failed_page(request, error) if wants_page(request) else failed_by(error)
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
@@ -64,9 +66,12 @@ async def _not_served(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     code, text = _TEXTS.get(status, (status.name.lower(), error.detail))
     fault = Fault(code, text.format(path=request.url.path, method=request.method))
+    if wants_page(request):
+        return error_page(request, status, fault)
     return failed(status, fault, error.headers)
 
 
 async def _bug(request: Request, error: Exception) -> Response:
     fault = Fault("bug", f"{type(error).__name__}: a bug in posthouse; the broker's log has its traceback", "unknown")
-    return failed(HTTPStatus.INTERNAL_SERVER_ERROR, fault)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return error_page(request, status, fault) if wants_page(request) else failed(status, fault)
