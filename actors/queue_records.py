@@ -13,7 +13,7 @@
                 │   {dedup_id: seen_ms, …}, [stored, delivered,            │
                 │   redelivered, acked, rejected, duplicates,              │
                 │   dead_lettered, expired, dropped, late_calls],          │
-                │   move stream, next move sequence]                       │
+                │   move stream, next move sequence, paused]               │
                 └──────────────────────────────────────────────────────────┘
     5 MOVED     ┌───────────────────┬──────────┬─────────────┬─────────────┐
                 │ first_offset  u64 │ n  u32   │ live (n B)  │ the batch   │
@@ -36,6 +36,10 @@
     12 EXPIRED  as SETTLED: their time was over
     13 DROPPED  as SETTLED: the queue was too long
     20 LATE     as SETTLED: calls whose deadline passed
+    21 PAUSED   ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack true: nothing is delivered from now on;      │
+                │   false: it is again                                     │
+                └──────────────────────────────────────────────────────────┘
 
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
 mark. SETTLED, REJECTED, PURGED, LEFT, EXPIRED, DROPPED and LATE differ only in the counter they move.
@@ -78,6 +82,7 @@ class Kind(enum.IntEnum):
     EXPIRED = 12
     DROPPED = 13
     LATE = 20
+    PAUSED = 21
 
 
 @final
@@ -106,6 +111,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     counters: Counters
     move_stream: int = 0
     move_seq: int = 1
+    is_paused: bool = False
 
 
 @final
@@ -153,6 +159,7 @@ _mark = msgspec.msgpack.Decoder(Mark)
 _retry = msgspec.msgpack.Decoder(RetryRecord)
 _leaving = msgspec.msgpack.Decoder(LeavingRecord)
 _expires = msgspec.msgpack.Decoder(ExpiresRecord)
+_paused = msgspec.msgpack.Decoder(bool)
 
 
 def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
@@ -167,7 +174,7 @@ def encode_ranges(ranges: Iterable[tuple[int, int]]) -> bytes:
 
 def encode_mark(mark: Mark) -> bytes:
     """A MARK record."""
-    return _encode(mark)
+    return _encode(mark if mark.is_paused else msgspec.structs.astuple(mark)[:-1])
 
 
 def encode_moved(first_offset: int, live: list[int], raw: Bytes) -> tuple[bytes, bytes, Bytes]:
@@ -202,6 +209,16 @@ def encode_retry(
     """A RETRY record."""
     flat = [offset for pair in merged(sorted(ranges)) for offset in pair]
     return _encode((due_ms, attempts, flat, excused) if excused else (due_ms, attempts, flat))
+
+
+def encode_paused(is_paused: bool) -> bytes:
+    """A PAUSED record."""
+    return _encode(is_paused)
+
+
+def decode_paused(payload: Bytes) -> bool:
+    """The contents of a PAUSED record. Raises JournalCorrupt."""
+    return _decoded(_paused, payload)
 
 
 def encode_leaving(record: LeavingRecord) -> bytes:

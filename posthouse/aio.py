@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from posthouse import requests
 from posthouse.address import Address, parse_address
+from posthouse.admin import AioAdmin
 from posthouse.aio_calls import CONCURRENCY_DEFAULT, Caller, CallServer, Handler
 from posthouse.aio_consumer import Consumer
 from posthouse.aio_dead_letters import DeadLetters
@@ -113,6 +114,7 @@ class Broker:
         self.dead_letters = DeadLetters(self._ask, self._pause)
         self.held = HeldMessages(self._ask)
         self.monitor = AioMonitoring(self._ask)
+        self.admin = AioAdmin(self._ask)
 
     # ---- topology ----
 

@@ -15,6 +15,7 @@ from typing import Any, Self, final
 
 from posthouse import requests
 from posthouse.address import parse_address
+from posthouse.admin import Admin
 from posthouse.arguments import check_seconds
 from posthouse.call_server import CallServer
 from posthouse.caller import Caller
@@ -67,6 +68,7 @@ class Broker:
         self._caller = Caller(pump)
         self.held = HeldMessages(self._ask)
         self.monitor = Monitoring(self._ask)
+        self.admin = Admin(self._ask)
 
     # ---- topology ----
 

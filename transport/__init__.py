@@ -12,6 +12,7 @@ messages_dead  the part of it that speaks of dead letters
 messages_recurring  the vocabulary of recurring schedules
 messages_calls  messages of request-reply: who takes replies
 messages_hold  the part of it that speaks of what exchanges hold
+messages_looking  looking into a queue, and pausing it
 messages_monitor  what may be asked of the monitor, and what it answers
 explanation  why a message would reach these queues and not those
 batch        the unit of work: built, checked, sliced and taken apart

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from posthouse.transport.errors import PosthouseError
-from posthouse.web import health, pages
+from posthouse.web import api, health, pages
 from posthouse.web.answers import failed, failed_by
 from posthouse.web.connection import Connection
 from posthouse.web.faults import Fault, HttpFault
@@ -40,7 +40,7 @@ def make_app(broker_address: str, settings: WebSettings, web: Web | None = None)
             await here.connection.close()
 
     app = Starlette(
-        routes=[*health.routes(), *pages.routes()],
+        routes=[*health.routes(), *api.routes(), *pages.routes()],
         lifespan=life,
         exception_handlers={
             PosthouseError: _refused,
