@@ -25,7 +25,7 @@ from posthouse.web import (
     api_queues,
     api_topology,
 )
-from posthouse.web.answers import JsonResponse
+from posthouse.web.answers import JsonResponse, encode
 from posthouse.web.faults import HttpFault
 from posthouse.web.openapi import document
 from posthouse.web.operation import Call, Operation, read_body, read_query
@@ -59,7 +59,8 @@ class Api:
         self._by_length: dict[int, list[Operation]] = {}
         for operation in operations:
             self._by_length.setdefault(len(operation.parts), []).append(operation)
-        self._document = document(operations, ROOT)
+        self._operations = operations
+        self._document = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -71,7 +72,9 @@ class Api:
         if parts == [OPENAPI]:
             if request.method not in ("GET", "HEAD"):
                 raise _not_allowed(request, ["GET", "HEAD"])
-            return JsonResponse(self._document)
+            # Made when it is first asked for: it takes longer than everything else that is done at the start.
+            self._document = self._document or encode(document(self._operations, ROOT))
+            return Response(self._document, media_type="application/json")
         operation, path = self._find(request, parts)
         query = read_query(operation, request)
         body = await read_body(operation, request)
@@ -103,7 +106,7 @@ def _parts(scope: Scope) -> list[str]:
 
 
 def _matches(pattern: tuple[str, ...], parts: list[str]) -> bool:
-    return all(one.startswith("{") or one == part for one, part in zip(pattern, parts, strict=True))
+    return all((one.startswith("{") and part) or one == part for one, part in zip(pattern, parts, strict=True))
 
 
 def _names(operation: Operation) -> int:

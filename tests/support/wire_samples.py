@@ -104,7 +104,7 @@ from posthouse.transport.messages_recurring import (
     StopRecurring,
 )
 from posthouse.transport.messages_use import QueueUsed
-from tests.support import monitor_samples
+from tests.support import looking_samples, monitor_samples
 
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
 QUEUE: Final = QueueSpec(
@@ -272,6 +272,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     PrepareDelete(22, True, True, True),
     QueueUsed(),
     *monitor_samples.SAMPLES,
+    *looking_samples.SAMPLES,
 )
 
 VALUES: Final = (
@@ -375,4 +376,5 @@ VALUES: Final = (
     ConsumerInfo(queue="billing", consumer=9, client="shop", prefetch=100, unacked=1, auto_ack=False, is_active=True),
     ReplyCounts(callers=3, passed=1_000, dropped=2),
     *monitor_samples.VALUES,
+    *looking_samples.VALUES,
 )

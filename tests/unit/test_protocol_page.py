@@ -37,6 +37,7 @@ from posthouse.transport.messages_dead import (
 )
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
 from posthouse.transport.messages_hold import HeldInfo, HoldInfo
+from posthouse.transport.messages_looking import LookedAt
 from posthouse.transport.messages_monitor import ActorReading, BrokerEvent, Machine, Overview, Point
 from posthouse.transport.messages_recurring import RecurringInfo
 
@@ -48,7 +49,7 @@ VALUES: Final = (
     Options, ExchangeSpec, QueueSpec, RetrySpec, BreakerSpec, BindingSpec, QueueInfo, ConsumerInfo, Attempt,
     Death, DeadLetterFilter, DeadLetterInfo, Cause, DeadLetterStoreInfo, RedriveInfo, DelayedInfo, DelayInfo,
     RecurringInfo, ReplyCounts, HeldInfo, HoldInfo, ExchangeInfo,
-    ActorReading, Machine, BrokerEvent, Point, Overview,
+    ActorReading, Machine, BrokerEvent, Point, Overview, LookedAt,
 )  # fmt: skip
 
 
