@@ -35,6 +35,7 @@ breaker_watch     says when the outage breaker of a queue opens and closes
 queue_idle        since when nobody has used a queue
 breaker           stops deliveries when nearly all of them fail, and probes
 queue_figures     the figures of a queue on its page
+queue_look        a queue looked into: its messages, where each is and who holds it
 queue_view        a queue looked at: its counts, its consumers, its first messages
 queue_replay      a queue rebuilt from its journal, record by record
 queue_storage     what of a queue must be kept, what may be dropped from memory, what it has seen
@@ -122,6 +123,7 @@ registry_directory  who lives where, told to whoever asked
 queue             stores, delivers and settles
 stored_bytes      the bytes of a queue's batches, from memory or from its journal
 usage             tells the registry when nobody needs a queue any more
+queue_desk        where a queue answers who looks at it, and who pauses it
 departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal
 dead_letter       keeps what could not be handled, shows it, sends it back

@@ -19,6 +19,7 @@ from posthouse.actors.breaker_watch import BreakerWatch
 from posthouse.actors.departures import TIMER as DEPARTURES
 from posthouse.actors.departures import Departures
 from posthouse.actors.move import Admission
+from posthouse.actors.queue_desk import Desk
 from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult, by_receiver
 from posthouse.actors.queue_figures import QueueFigures
 from posthouse.actors.queue_history import Failure
@@ -40,7 +41,7 @@ from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.meter import Meter
 from posthouse.transport import messages
 from posthouse.transport.batch import check_batch, durability_of
-from posthouse.transport.errors import DiskSpaceLow, InvalidArgument, ProtocolViolation, Refused
+from posthouse.transport.errors import DiskSpaceLow, ProtocolViolation, Refused
 from posthouse.transport.links import Arrived, Link
 from posthouse.transport.messages import (
     Batch,
@@ -61,11 +62,11 @@ from posthouse.transport.messages import (
     StoreNote,
 )
 from posthouse.transport.messages_dead import LookAfter, Restore, TakeBack
+from posthouse.transport.messages_looking import LookInto, PauseQueue
 from posthouse.transport.messages_sessions import ListSessions
 from posthouse.transport.messages_use import PrepareDelete, QueueUsed
 from posthouse.transport.names import DEAD_LETTER, REGISTRY
 
-PEEK_MESSAGES_MAX: Final = 1_000
 DISK_LOOK_MS: Final = 1_000
 
 
@@ -100,6 +101,7 @@ class QueueActor:
         self._usage = Usage(context, spec, self._state)
         self._breaker_watch = BreakerWatch(context, spec.name, self._state)
         self._figures = QueueFigures(context.meter, self._state)
+        self._desk = Desk(context, self._state, self._bytes, spec.durable)
 
     # ---- life ----
 
@@ -304,11 +306,8 @@ class QueueActor:
                 context.reply(link, request, None)
             case Get(request, auto_ack):
                 self._get(link, request, auto_ack)
-            case Peek(request, count):
-                if not 1 <= count <= PEEK_MESSAGES_MAX:
-                    raise InvalidArgument(f"peek shows 1 to {PEEK_MESSAGES_MAX} messages, not {count}")
-                shown = [self._slice_message(0, part) for part in state.peek(count)]
-                context.reply(link, request, shown)
+            case Peek() | LookInto() | PauseQueue():
+                self._desk.answer(link, message)
             case Purge(request):
                 purged = state.purge()
                 if purged and self._spec.durable:

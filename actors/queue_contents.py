@@ -39,8 +39,8 @@ class QueueContents:
     """The durable half of a queue. Offsets are handed out from `next_offset` and never again."""
 
     __slots__ = (
-        "backlog", "calls", "counters", "dedup", "expiries", "histories", "least", "leaving", "next_offset",
-        "outbox", "ready", "streams", "waiting",
+        "backlog", "calls", "counters", "dedup", "expiries", "histories", "is_paused", "least", "leaving",
+        "next_offset", "outbox", "ready", "streams", "waiting",
     )  # fmt: skip
 
     def __init__(self, has_priorities: bool = False) -> None:
@@ -62,6 +62,7 @@ class QueueContents:
         self.dedup = DedupWindow()
         self.counters = Counters()
         self.next_offset = 1
+        self.is_paused = False
 
     def mark(self) -> Mark:
         """What the head of a new journal segment says, so that older segments can go. A copy."""
@@ -72,6 +73,7 @@ class QueueContents:
             msgspec.structs.replace(self.counters),
             self.outbox.stream,
             self.outbox.next_seq,
+            self.is_paused,
         )
 
     def _batch_at(self, offset: int) -> tuple[int, int]:

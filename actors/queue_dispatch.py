@@ -36,7 +36,7 @@ class Dispatch:
     def is_possible(self) -> bool:
         """Would `share` return anything now? It would after a round that an auto-ack bound cut short."""
         may_deliver = self._breaker is None or self._breaker.may_deliver
-        return bool(may_deliver and self._ready.count and self._consumers.line)
+        return bool(may_deliver and self._ready.count and self._consumers.line and not self._contents.is_paused)
 
     def share(self, now_ms: int, bytes_max: int) -> list[Delivery]:
         """Share what is ready among the consumers with credit; their turns go on from call to call.
@@ -46,6 +46,8 @@ class Dispatch:
         are in memory at once; `is_possible` then says that there is more.
         """
         breaker = self._breaker
+        if self._contents.is_paused:
+            return []
         if breaker is not None and not breaker.is_closed:
             return self._probe(now_ms)
         deliveries: list[Delivery] = []
@@ -76,7 +78,7 @@ class Dispatch:
     def give(self, getter: Consumer, auto_ack: bool, now_ms: int) -> Delivery | None:
         """What would leave next, for one who asked; None where nothing is ready or may leave."""
         breaker = self._breaker
-        if not self._ready.count:
+        if not self._ready.count or self._contents.is_paused:
             return None
         if breaker is not None and not breaker.is_closed:
             return self._deliver_probe(breaker, getter, auto_ack, now_ms) if breaker.may_deliver else None

@@ -13,7 +13,7 @@
                 │   {dedup_id: seen_ms, …}, [stored, delivered,            │
                 │   redelivered, acked, rejected, duplicates,              │
                 │   dead_lettered, expired, dropped, late_calls],          │
-                │   move stream, next move sequence]                       │
+                │   move stream, next move sequence, paused]               │
                 └──────────────────────────────────────────────────────────┘
     5 MOVED     ┌───────────────────┬──────────┬─────────────┬─────────────┐
                 │ first_offset  u64 │ n  u32   │ live (n B)  │ the batch   │
@@ -42,6 +42,10 @@
                 GIVEN as DELIVERED, TAKEN as SETTLED (to a consumer with auto-ack), and to whom. DELIVERED itself is
                 not written any more.
     20 LATE     as SETTLED: calls whose deadline passed
+    21 PAUSED   ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack true: nothing is delivered from now on;      │
+                │   false: it is again                                     │
+                └──────────────────────────────────────────────────────────┘
 
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
 mark. SETTLED, TAKEN, REJECTED, PURGED, LEFT, EXPIRED, DROPPED and LATE differ only in the counter they move.
@@ -86,6 +90,7 @@ class Kind(enum.IntEnum):
     GIVEN = 14
     TAKEN = 15
     LATE = 20
+    PAUSED = 21
 
 
 @final
@@ -114,6 +119,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     counters: Counters
     move_stream: int = 0
     move_seq: int = 1
+    is_paused: bool = False
 
 
 @final
@@ -171,6 +177,7 @@ _retry = msgspec.msgpack.Decoder(RetryRecord)
 _leaving = msgspec.msgpack.Decoder(LeavingRecord)
 _expires = msgspec.msgpack.Decoder(ExpiresRecord)
 _receivers = msgspec.msgpack.Decoder(list[Receiver])
+_paused = msgspec.msgpack.Decoder(bool)
 
 
 def encode_store(first_offset: int, raw: Bytes) -> tuple[bytes, Bytes]:
@@ -195,7 +202,7 @@ def encode_receivers(receivers: Iterable[tuple[str, int, list[tuple[int, int]]]]
 
 def encode_mark(mark: Mark) -> bytes:
     """A MARK record."""
-    return _encode(mark)
+    return _encode(mark if mark.is_paused else msgspec.structs.astuple(mark)[:-1])
 
 
 def encode_moved(first_offset: int, live: list[int], raw: Bytes) -> tuple[bytes, bytes, Bytes]:
@@ -239,6 +246,16 @@ def encode_retry(
     """A RETRY record."""
     flat = [offset for pair in merged(sorted(ranges)) for offset in pair]
     return _encode((due_ms, attempts, flat, excused) if excused else (due_ms, attempts, flat))
+
+
+def encode_paused(is_paused: bool) -> bytes:
+    """A PAUSED record."""
+    return _encode(is_paused)
+
+
+def decode_paused(payload: Bytes) -> bool:
+    """The contents of a PAUSED record. Raises JournalCorrupt."""
+    return _decoded(_paused, payload)
 
 
 def encode_leaving(record: LeavingRecord) -> bytes:

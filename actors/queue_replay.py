@@ -27,6 +27,7 @@ from posthouse.actors.queue_records import (
     decode_leaving,
     decode_mark,
     decode_moved,
+    decode_paused,
     decode_ranges,
     decode_receivers,
     decode_retry,
@@ -142,6 +143,8 @@ class QueueReplay:
             self.retried(decode_retry(payload))
         elif kind == Kind.LEAVING:
             self.leaving(decode_leaving(payload))
+        elif kind == Kind.PAUSED:
+            self._contents.is_paused = decode_paused(payload)
         elif kind == Kind.EXPIRES:
             expires = decode_expires(payload)
             self._contents.expiries.put(expires.first, expires.last, expires.expires_ms)
@@ -240,6 +243,7 @@ class QueueReplay:
             contents.streams.saw(stream, last_seq)
         for dedup_id, seen_ms in mark.dedup_ids.items():
             contents.dedup.add(dedup_id, seen_ms)
+        contents.is_paused = mark.is_paused
         if mark.move_stream:
             contents.outbox.stream = mark.move_stream
         contents.outbox.next_seq = max(contents.outbox.next_seq, mark.move_seq)

@@ -13,10 +13,10 @@ of what `ready` is: `queue_ready.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, final
 
-from posthouse.actors import queue_view
+from posthouse.actors import queue_look, queue_view
 from posthouse.actors.move import Intent
 from posthouse.actors.offsets import merged
 from posthouse.actors.queue_bounds import Bounds
@@ -30,11 +30,12 @@ from posthouse.actors.queue_history import Failure
 from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_replay import QueueReplay
 from posthouse.actors.queue_storage import QueueStorage
-from posthouse.actors.stored_batch import Bytes, Slice, stored
+from posthouse.actors.stored_batch import Bytes, Slice, StoredBatch, stored
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
 from posthouse.transport.errors import InvalidArgument, NoResponders, ResourceLocked, UnknownQueue
 from posthouse.transport.messages import Batch, ConsumerInfo, Outcome, QueueInfo, QueueSpec
+from posthouse.transport.messages_looking import LookedAt, LookInto
 
 _RESENT: Final = StoreResult(StoreOutcome.RESENT)
 _LATE: Final = StoreResult(StoreOutcome.LATE)
@@ -305,6 +306,16 @@ class QueueState:
     def peek(self, count: int) -> list[Slice]:
         """The first `count` messages, ready or unacked. Of what is ready, the attempt is the one to come."""
         return queue_view.first_messages(self._contents, self._consumers, count)
+
+    def look(self, message: LookInto, bytes_of: Callable[[StoredBatch], Bytes]) -> list[LookedAt]:
+        """The messages that are asked for, where each is and who holds it, with the beginnings of their bodies."""
+        found = queue_look.find(self._contents, self._consumers, message)
+        return queue_look.show(found, self._backlog.find, bytes_of, lambda one: 0, message.body_bytes_max)
+
+    def pause_all(self, is_paused: bool) -> bool:
+        """Deliver nothing to anybody, or go on. True if that is a change, which is to be journaled."""
+        was_paused, self._contents.is_paused = self._contents.is_paused, is_paused
+        return was_paused != is_paused
 
     def purge(self) -> list[tuple[int, int]]:
         """Remove all that is ready or waits; what consumers hold or is leaving stays. Returns the ranges."""

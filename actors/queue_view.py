@@ -49,6 +49,7 @@ def queue_info(
         ready_by_priority=contents.ready.counts if isinstance(contents.ready, PriorityReady) else (),
         breaker="" if breaker is None else breaker.state,
         breaker_opened=0 if breaker is None else breaker.opened,
+        is_paused=contents.is_paused,
     )
 
 

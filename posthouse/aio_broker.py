@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
 from posthouse import requests
+from posthouse.admin import AioAdmin
 from posthouse.aio_calls import CONCURRENCY_DEFAULT, Caller, CallServer, Handler
 from posthouse.aio_consumer import Consumer
 from posthouse.aio_dead_letters import DeadLetters
@@ -58,6 +59,7 @@ class Broker:
         self.monitor = AioMonitoring(self._ask)
         self.definitions = Definitions(self._ask)
         self.alerts = AioAlerts(self._ask)
+        self.admin = AioAdmin(self._ask)
 
     # ---- topology ----
 

@@ -153,6 +153,8 @@ app.command("consume", rich_help_panel=_MESSAGES)(cli_consume.consume)
 app.command("get", rich_help_panel=_MESSAGES)(cli_consume.get)
 app.command("peek", rich_help_panel=_MESSAGES)(cli_consume.peek)
 app.command("purge", rich_help_panel=_MESSAGES)(cli_topology.purge)
+app.command("pause", rich_help_panel=_MESSAGES)(cli_topology.pause)
+app.command("resume", rich_help_panel=_MESSAGES)(cli_topology.resume)
 app.add_typer(
     delayed,
     name="delayed",

@@ -99,6 +99,7 @@ def queue_properties(queue: QueueInfo) -> str:
         yes(queue.auto_delete, "auto-delete"),
         yes(queue.single_active_consumer, "single-active"),
         yes(bool(queue.ready_by_priority), "priorities"),
+        yes(queue.is_paused, "paused"),
         yes(queue.breaker in ("open", "probing"), "paused by breaker"),
     )
 

@@ -317,6 +317,23 @@ def purge(
     say(f"removed {_messages(broker.purge_queue(queue))} from {printable(queue)}")
 
 
+@with_broker
+def pause(broker: Broker, queue: Queue) -> None:
+    """Deliver nothing from a queue until it is resumed, restarts included. Messages still come in.
+
+    Example:  posthouse pause orders
+    """
+    broker.admin.pause_queue(queue)
+    say(f"paused {printable(queue)}; let it go on with: posthouse resume {printable(queue)}")
+
+
+@with_broker
+def resume(broker: Broker, queue: Queue) -> None:
+    """Let a paused queue deliver again."""
+    broker.admin.resume_queue(queue)
+    say(f"resumed {printable(queue)}")
+
+
 def _arguments(header: list[str] | None, match: Match | None) -> dict[str, Any] | None:
     headers = parse_headers(header)
     if match is None:

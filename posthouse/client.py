@@ -15,6 +15,7 @@ from typing import Any, Self, final
 
 from posthouse import requests
 from posthouse.address import parse_address
+from posthouse.admin import Admin
 from posthouse.alerts import Alerts
 from posthouse.arguments import check_seconds
 from posthouse.call_server import CallServer
@@ -73,6 +74,7 @@ class Broker:
         self.monitor = Monitoring(self._ask)
         self.definitions = Definitions(self._ask)
         self.alerts = Alerts(self._ask)
+        self.admin = Admin(self._ask)
 
     # ---- topology ----
 

@@ -14,6 +14,7 @@ messages_dead  the part of it that speaks of dead letters
 messages_recurring  the vocabulary of recurring schedules
 messages_calls  messages of request-reply: who takes replies
 messages_hold  the part of it that speaks of what exchanges hold
+messages_looking  looking into a queue, and pausing it
 messages_monitor  what may be asked of the monitor, and what it answers
 messages_alerts  what may be asked about alerts, and what is answered
 explanation  why a message would reach these queues and not those

@@ -161,7 +161,8 @@ class QueueInfo(_Value, frozen=True):
     """The state of one queue. Counts are messages, sizes bytes of bodies. `state` is the actor's: up, restarting…
 
     `ready_by_priority` counts priorities 0 to 9 and is empty where there are none; `breaker` is closed, open, probing,
-    or "" where there is none, and `breaker_opened` how often it opened in this life of the queue.
+    or "" where there is none, and `breaker_opened` how often it opened in this life of the queue. `is_paused`: an
+    operator wants nothing delivered.
     """
 
     name: str
@@ -190,6 +191,7 @@ class QueueInfo(_Value, frozen=True):
     ready_by_priority: tuple[int, ...] = ()
     breaker: str = ""
     breaker_opened: int = 0
+    is_paused: bool = False
 
 
 @final

@@ -23,6 +23,7 @@ from posthouse.transport.messages_dead import DeadLetterMessage
 from posthouse.transport.messages_definitions import DefinitionMessage
 from posthouse.transport.messages_delay import DelayMessage
 from posthouse.transport.messages_hold import HoldMessage
+from posthouse.transport.messages_looking import LookingMessage
 from posthouse.transport.messages_monitor import MonitorMessage
 from posthouse.transport.messages_recurring import RecurringMessage
 from posthouse.transport.messages_sessions import SessionMessage
@@ -239,7 +240,7 @@ Message = (
     | QueueStatus | QueueConsumers | DeclareExchange | DeclareQueue | DeleteExchange | DeleteQueue | Bind | Unbind
     | ListExchanges | ListQueues | ListBindings | ListConsumers | Explain | DescribeTree | Locate | UseMessage
     | WatchTopology | TopologyChange | Reply | Failed | ActorUp | ActorDown | DeadLetterMessage | MonitorMessage
-    | DefinitionMessage | SessionMessage | AlertMessage
+    | DefinitionMessage | SessionMessage | AlertMessage | LookingMessage
 )  # fmt: skip
 
 NIL: Final = msgspec.Raw(b"\xc0")

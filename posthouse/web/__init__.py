@@ -6,6 +6,7 @@ be killed without harm to messages or alerts. docs/http-api.md describes it from
 The process
 child             one life: waits for the first connection, and only then loads what serving takes
 server            uvicorn in that process: our control channel, our beacon, no signals of its own
+http_protocol     HTTP on one connection: uvicorn's, with a limit on how long a request may take to arrive
 connection        the one client of the broker, connected when it is first needed
 
 The application
@@ -16,6 +17,20 @@ guard             what every request must pass: Host, Origin, CSRF token, size, 
 csrf              tokens that only a page of ours can know
 faults            errors as JSON: code, text, fields; and which status they get
 answers           what goes out: JSON of anything the clients return
+listing           parts of listings
+bodies            bodies of messages: text, base64, cut to a limit
+shapes            the shape of every answer: records as objects
+operation         one operation of the API: what it takes, what it answers with, who carries it out
+api               the API: finds the operation, reads what came, answers
+api_looking       status, overview, actors, consumers
+api_topology      exchanges, bindings, explain
+api_queues        queues and their messages
+api_held          what exchanges hold
+api_delayed       delayed messages and recurring schedules
+api_dead_letters  dead letters and redrives
+api_events        events, asked for or as a stream
+api_journals      journals: sizes, verification
+openapi           the OpenAPI document, made of the table of operations
 health            for probes: alive, ready, and why not
 pages/            for people: a room of its own, with its own map
 

@@ -30,6 +30,11 @@ def _encode_other(value: Any) -> Any:
 _encoder = msgspec.json.Encoder(enc_hook=_encode_other)
 
 
+def encode(value: Any) -> bytes:
+    """As JSON, in one line."""
+    return _encoder.encode(value)
+
+
 @final
 class JsonResponse(Response):
     """Any value the clients return: structs, data classes, lists and dictionaries of them."""
@@ -37,7 +42,7 @@ class JsonResponse(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return _encoder.encode(content)
+        return encode(content)
 
 
 def failed(status: HTTPStatus, fault: Fault, headers: Mapping[str, str] | None = None) -> JsonResponse:
@@ -48,6 +53,6 @@ def failed(status: HTTPStatus, fault: Fault, headers: Mapping[str, str] | None =
 def failed_by(error: PosthouseError | HttpFault) -> JsonResponse:
     """The answer to a request that ended with that error."""
     if isinstance(error, HttpFault):
-        return failed(error.status, error.fault)
+        return failed(error.status, error.fault, error.headers)
     headers = {"retry-after": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else None
     return failed(status_of(error), fault_of(error), headers)

@@ -58,8 +58,18 @@ class FaultBody(msgspec.Struct, frozen=True):
 class HttpFault(Exception):
     """A request that is wrong as HTTP, before the broker is asked."""
 
-    def __init__(self, status: HTTPStatus, code: str, text: str, *, outcome: str = "", **fields: Any) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        text: str,
+        *,
+        outcome: str = "",
+        headers: dict[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
         self.status = status
+        self.headers = headers
         self.fault = Fault(code, text, outcome, fields)
         super().__init__(text)
 

@@ -74,13 +74,13 @@ class Guard:
             if scope["method"] not in SAFE_METHODS:
                 self._check_origin(headers)
                 limited = await self._check_token(headers, number, body)
-            await self._in_time(scope, limited, answer)
+            await self._in_time(scope, limited, answer, body)
         except HttpFault as error:
             if answer.has_begun:
                 raise
             await failed_by(error)(scope, receive, answer.send)
 
-    async def _in_time(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    async def _in_time(self, scope: Scope, receive: Receive, answer: _Answer, body: _Body) -> None:
         """The limit holds until the answer begins: a stream of events goes on as long as it is read."""
         try:
             async with asyncio.timeout(self._settings.request_timeout_s) as limit:
@@ -89,6 +89,8 @@ class Guard:
         except TimeoutError:
             if answer.has_begun or not limit.expired():
                 raise
+            if body.is_awaited:
+                raise _slow(self._settings.request_timeout_s) from None
             raise _overdue(self._settings.request_timeout_s) from None
 
     # ---- checks ----
@@ -154,13 +156,17 @@ class _Body:
         self._receive = receive
         self._bytes_max = bytes_max
         self._taken = 0
+        self.is_awaited = False
+        """The application waits for the next piece of it."""
 
     def check_length(self, length: str | None) -> None:
         if length is not None and length.isdigit() and int(length) > self._bytes_max:
             raise self._too_large()
 
     async def receive(self) -> Message:
+        self.is_awaited = True
         message = await self._receive()
+        self.is_awaited = False
         if message["type"] == "http.request":
             self._taken += len(message.get("body", b""))
             if self._taken > self._bytes_max:

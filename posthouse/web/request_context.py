@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast, final
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar, cast, final
 
 from starlette.requests import Request
 
 from posthouse import aio
 from posthouse.web.connection import Connection
 from posthouse.web.settings import WebSettings
+
+Answer = TypeVar("Answer")
 
 
 @final
@@ -21,6 +25,26 @@ class Web:
         self.settings = settings
         self.is_stopping = asyncio.Event()
         """Set when the process is told to stop: streams of events end."""
+        self.streams = 0
+        """How many streams of events are open."""
+        self.verifying = asyncio.Lock()
+        """Whoever reads a whole journal: one at a time."""
+
+    async def pause(self, duration_s: float) -> None:
+        """So many seconds, or until the process is told to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.is_stopping.wait(), duration_s)
+
+    async def unless_stopping(self, work: Coroutine[Any, Any, Answer]) -> Answer | None:
+        """What it brings, or None when the process is told to stop first."""
+        doing = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self.is_stopping.wait())
+        try:
+            await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
+        finally:
+            doing.cancel()
+            stopping.cancel()
 
 
 def web_of(request: Request) -> Web:

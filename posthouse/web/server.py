@@ -19,6 +19,7 @@ from posthouse.supervisor.beacon import BeaconSlot
 from posthouse.supervisor.child_spec import Life
 from posthouse.web.app import make_app
 from posthouse.web.connection import Connection
+from posthouse.web.http_protocol import HttpProtocol
 from posthouse.web.request_context import Web
 from posthouse.web.settings import WebSettings
 
@@ -66,7 +67,7 @@ async def _serve(life: Life, listener: socket.socket, broker_address: str, setti
     server = _Server(
         uvicorn.Config(
             make_app(broker_address, settings, web),
-            http="h11",
+            http=HttpProtocol,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -23,6 +23,7 @@ CORES = (
     "transport/links.py",
     "transport/messages.py",
     "transport/messages_delay.py",
+    "transport/messages_looking.py",
     "transport/messages_monitor.py",
     "transport/messages_alerts.py",
     "transport/messages_dead.py",

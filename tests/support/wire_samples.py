@@ -105,7 +105,7 @@ from posthouse.transport.messages_recurring import (
     StopRecurring,
 )
 from posthouse.transport.messages_use import QueueUsed
-from tests.support import alert_samples, monitor_samples, wire_samples_looking
+from tests.support import alert_samples, looking_samples, monitor_samples, wire_samples_looking
 
 EXCHANGE: Final = ExchangeSpec(name="orders", kind="topic")
 QUEUE: Final = QueueSpec(
@@ -277,6 +277,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     *monitor_samples.SAMPLES,
     *wire_samples_looking.SAMPLES,
     *alert_samples.SAMPLES,
+    *looking_samples.SAMPLES,
 )
 
 VALUES: Final = (
@@ -382,4 +383,5 @@ VALUES: Final = (
     *monitor_samples.VALUES,
     *wire_samples_looking.VALUES,
     *alert_samples.VALUES,
+    *looking_samples.VALUES,
 )

@@ -39,6 +39,7 @@ from posthouse.transport.messages_dead import (
 from posthouse.transport.messages_definitions import Defined, Definitions
 from posthouse.transport.messages_delay import DelayedInfo, DelayInfo
 from posthouse.transport.messages_hold import HeldInfo, HoldInfo
+from posthouse.transport.messages_looking import LookedAt
 from posthouse.transport.messages_monitor import ActorReading, BrokerEvent, Machine, Overview, Point
 from posthouse.transport.messages_recurring import RecurringInfo
 from posthouse.transport.messages_sessions import ConnectionInfo, SessionInfo
@@ -53,6 +54,7 @@ VALUES: Final = (
     RecurringInfo, ReplyCounts, HeldInfo, HoldInfo, ExchangeInfo,
     ActorReading, Machine, BrokerEvent, Point, Overview, Definitions, Defined, SessionInfo, ConnectionInfo,
     Alert, Silence, AlertTarget, AlertRule, AlertTested, AlertList,
+    LookedAt,
 )  # fmt: skip
 
 

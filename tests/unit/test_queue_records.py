@@ -59,6 +59,7 @@ def samples() -> dict[str, bytes]:
         Kind.GIVEN.name: records.encode_receivers([("shop", 1, [(1, 4), (5, 9)]), ("till", 0, [(301, 301)])]),
         Kind.TAKEN.name: records.encode_receivers([("shop", 2, [(10, 12)])]),
         Kind.LATE.name: records.encode_ranges([(6, 8)]),
+        Kind.PAUSED.name: records.encode_paused(True),
     }
 
 
@@ -94,6 +95,14 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     )
 
 
+def test_the_mark_of_a_paused_queue_has_one_field_more() -> None:
+    paused = msgspec.structs.replace(MARK, is_paused=True)
+    written = records.encode_mark(paused)
+    assert written == b"\x97" + records.encode_mark(MARK)[1:] + b"\xc3"
+    assert records.decode_mark(written) == paused
+    assert records.decode_paused(records.encode_paused(False)) is False
+
+
 def test_a_retry_of_attempts_that_do_not_count_has_one_field_more() -> None:
     golden = bytes.fromhex((GOLDEN.parent / "queue_record_excused.txt").read_text())
     assert records.encode_retry(0, (ATTEMPT,), [(301, 302)], 3) == golden
@@ -107,7 +116,7 @@ def test_the_batch_is_not_copied() -> None:
 
 
 def test_a_mark_of_a_newer_version_is_read() -> None:
-    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 7, 8, "a field to come"])
+    newer = msgspec.msgpack.encode([5, [], {}, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], 7, 8, False, "a field to come"])
     assert records.decode_mark(newer) == Mark(5, [], {}, Counters(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), 7, 8)
 
 
