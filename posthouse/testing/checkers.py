@@ -271,7 +271,7 @@ class Checker:
             self.verdict.blame("I3", f"{record.caller} got the reply of somebody else")
 
     def _fault(self, record: h.Fault) -> None:
-        if record.kind != "hung":
+        if record.kind not in ("hung", "up"):
             self.verdict.faults[f"{record.kind} {record.target.partition(':')[0]}"] += 1
         self._fault_ns = record.at_ns
 

@@ -115,7 +115,7 @@ class Fault(_Record, tag="f", array_like=True, frozen=True, gc=False):
     """Something was done to the broker or to a client.
 
     `kind`: kill, stop, hang, cont, restart, bind, phase, failpoint, delay. `hung` is written again and again while
-    something hangs, since its supervisor may kill it at any time.
+    something hangs, since its supervisor may kill it at any time; `up` says that a start is over.
     """
 
     kind: str

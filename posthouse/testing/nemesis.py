@@ -128,6 +128,7 @@ class Nemesis:
         self._note("restart", "broker")
         with contextlib.suppress(AssertionError):  # It died before it was ready, of a failpoint.
             self._process.start()
+        self._history.write(Fault(now_ns(), "up", "broker"))
 
     def note_failpoints(self) -> None:
         """Those that struck since the broker was started last."""

@@ -6,11 +6,12 @@ consumers to refuse nothing any more.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -22,6 +23,7 @@ from posthouse.testing.history import Writer
 from posthouse.testing.shifts import Orders, Shift
 
 END_S: Final = 90.0
+SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1)
 
 ROLES: Final[dict[str, Callable[[Shift, Writer], None]]] = {
     "publisher": publishing.publish_all,
@@ -29,6 +31,16 @@ ROLES: Final[dict[str, Callable[[Shift, Writer], None]]] = {
     "server": consuming.serve,
     "caller": publishing.call_all,
 }
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """A process that is started meanwhile gets these signals when it asks for them, and never dies of an early one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @final
@@ -39,7 +51,7 @@ class Program:
         self.role = role
         self.orders = orders
         log = folder / f"{orders.name}.log"
-        with log.open("ab") as errors:
+        with log.open("ab") as errors, _held_back():
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "posthouse.testing.programs", role, msgspec.json.encode(orders).decode()],
                 env=environment(),
@@ -87,6 +99,7 @@ def main(arguments: list[str]) -> int:
     _on(signal.SIGTERM, shift.stopping)
     _on(signal.SIGUSR1, shift.gentle)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     history = Writer(Path(shift.orders.history))
     ROLES[role](shift, history)
     history.close()

@@ -31,10 +31,16 @@ def publish_all(shift: Shift, history: Writer) -> None:
 
 
 def _publish(shift: Shift, history: Writer, index: int, rate: float) -> None:
-    lane = LANES[index]
     first = 0
+    while not shift.stopping.is_set():
+        # What is unknown may yet be told with a later flush, under numbers that are not that one's: so to a new client.
+        first = _publish_until_unknown(shift, history, index, rate, first)
+
+
+def _publish_until_unknown(shift: Shift, history: Writer, index: int, rate: float, first: int) -> int:
+    """The first number that was not used."""
     with connected(shift, FLUSH_S) as broker:
-        out = broker.publisher(lane.exchange)
+        out = broker.publisher(LANES[index].exchange)
         while not shift.stopping.wait(CHUNK / rate):
             history.write(Invoked(now_ns(), shift.orders.number, index, first, CHUNK))
             numbers = [_send(out, shift, index, number) for number in range(first, first + CHUNK)]
@@ -44,8 +50,8 @@ def _publish(shift: Shift, history: Writer, index: int, rate: float) -> None:
             history.write(Decided(now_ns(), shift.orders.number, index, first, CHUNK, refused, unknown))
             first += CHUNK
             if unknown:
-                # What is unknown may yet be told with a later flush, under numbers that are not that one's.
-                return
+                break
+    return first
 
 
 def _send(out: posthouse.Publisher, shift: Shift, index: int, number: int) -> int:

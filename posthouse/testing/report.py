@@ -6,6 +6,7 @@ The page is plain HTML with drawings in it, readable in light and dark, and by i
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
 from typing import Final
@@ -53,7 +54,7 @@ def page(outcome: Outcome) -> str:
         ["lane", "confirmed", "delivered", "longest time without a confirm", "longest time without a delivery"],
         [_lane_cells(lane) for lane in outcome.timeline.lanes],
     )
-    faults = _table(["fault", "times"], [[kind, f"{count:,}"] for kind, count in verdict.faults.most_common()])
+    faults = _table(*_fault_table(verdict.faults))
     memory = _table(
         ["process", "samples", "memory at first", "at last", "most", "descriptors at most"], _memory(outcome)
     )
@@ -67,8 +68,9 @@ def page(outcome: Outcome) -> str:
 {(outcome.ended_ns - outcome.began_ns) / NS:.0f} s of faults, {outcome.kills:,} kills; everything was delivered and
 acknowledged {outcome.drained_s:.1f} s after the last fault. {escape(_counted(outcome))}. Calls: {escape(calls)}.</p>
 <h2>Over time</h2>
-<p>One row for each pattern. Line: messages confirmed per second; area: messages delivered per second.
-Red marks are kills, orange ones pauses, the tall ones the whole broker.</p>
+<p>One row for each pattern, with its highest rate. Line: messages confirmed per second; area: messages delivered per
+second. Red below a row: nothing was confirmed there. Marks on top: red ones are kills, orange ones pauses, and those
+that go all the way down hit the supervisor or everything.</p>
 <div class="wide">{_drawing(outcome)}</div>
 <h2>Patterns</h2>{lanes}
 <p>The longest time without a confirm is the longest unavailability a publisher has seen: the clients of a lane stand
@@ -107,6 +109,24 @@ def _lane_cells(lane: LaneLine) -> list[str]:
         f"{lane.confirm_gap_s:.2f} s",
         f"{lane.delivery_gap_s:.2f} s",
     ]
+
+
+def _fault_table(faults: Counter[str]) -> tuple[list[str], list[list[str]]]:
+    """A row for each kind of target, a column for each kind of fault, the most frequent first."""
+    kinds: Counter[str] = Counter()
+    targets: Counter[str] = Counter()
+    for name, count in faults.items():
+        kind, _, target = name.partition(" ")
+        if kind in ("bind", "phase"):
+            continue
+        kinds[kind] += count
+        targets[target] += count
+    order = [kind for kind, _ in kinds.most_common()]
+    rows = []
+    for target, _ in targets.most_common():
+        counts = (faults[f"{kind} {target}"] for kind in order)
+        rows.append([target, *(f"{count:,}" if count else "" for count in counts)])
+    return ["", *order], rows
 
 
 def _memory(outcome: Outcome) -> list[list[str]]:
@@ -162,7 +182,30 @@ def _row(timeline: Timeline, lane: LaneLine, index: int) -> str:
         f'<text class="name" x="0" y="{base - ROW / 2 + 6:.0f}">{escape(lane.name)}</text>'
         f'<text class="tick" x="0" y="{base - ROW / 2 + 20:.0f}">{top:,.0f} /s</text>'
         f'<polygon class="area" points="{LEFT},{base} {area} {WIDTH},{base}"/><polyline class="line" points="{line}"/>'
+        + "".join(_standstill(first, last, bins, base) for first, last in _empty_bins(per_s[1]))
     )
+
+
+def _empty_bins(values: list[float]) -> list[tuple[int, int]]:
+    """The stretches without any, first and last bin; the time before the first that has some is none."""
+    found: list[tuple[int, int]] = []
+    has_begun = False
+    for at, value in enumerate(values):
+        has_begun = has_begun or value > 0
+        if value or not has_begun:
+            continue
+        if found and found[-1][1] == at - 1:
+            found[-1] = (found[-1][0], at)
+        else:
+            found.append((at, at))
+    return found
+
+
+def _standstill(first: int, last: int, bins: int, base: int) -> str:
+    step = (WIDTH - LEFT) / max(1, bins - 1)
+    x = LEFT + step * max(0.0, first - 0.5)
+    end = min(float(WIDTH), LEFT + step * (last + 0.5))
+    return f'<rect class="down" x="{x:.1f}" y="{base + 1}" width="{end - x:.1f}" height="3"/>'
 
 
 def _mark(outcome: Outcome, at_ns: int, kind: str, target: str, height: int) -> str:
@@ -188,6 +231,7 @@ th,td{text-align:right;padding:.2rem .9rem .2rem 0;border-bottom:1px solid var(-
 th{color:var(--soft);font-weight:500}th:first-child,td:first-child{text-align:left}
 .name{font:600 13px system-ui;fill:var(--ink)}.tick{font:11px system-ui;fill:var(--soft)}
 .area{fill:var(--area);stroke:none}.line{fill:none;stroke:var(--line);stroke-width:1.2}
+.down{fill:#dc2626}
 line.kill{stroke:#dc2626;stroke-width:1.5}line.stop{stroke:#f59e0b;stroke-width:1.5}
 line.whole{stroke:#dc2626;stroke-width:1;opacity:.45}
 """

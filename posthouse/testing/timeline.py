@@ -16,7 +16,10 @@ POINTS_MAX: Final = 600
 @final
 @dataclass
 class LaneLine:
-    """One lane. Gaps in seconds: the longest time in which nothing was confirmed, or delivered."""
+    """One lane. Gaps in seconds: the longest time in which nothing was confirmed, or delivered.
+
+    They begin with the first of each, so that the clients' own start is none, unless there never is one.
+    """
 
     name: str
     confirmed: dict[int, int] = field(default_factory=lambda: defaultdict(int))
@@ -25,6 +28,8 @@ class LaneLine:
     delivery_gap_s: float = 0.0
     last_confirm_ns: int = 0
     last_delivery_ns: int = 0
+    is_confirming: bool = False
+    is_delivering: bool = False
 
 
 @final
@@ -40,7 +45,8 @@ class Timeline:
 
     @property
     def bins(self) -> int:
-        return int((self.ended_ns - self.began_ns) // NS // self.bin_s) + 1
+        """Whole ones: what a part of one holds would look like a standstill."""
+        return max(1, int((self.ended_ns - self.began_ns) // NS // self.bin_s))
 
     def take(self, record: h.Record) -> None:
         if not self.began_ns <= record.at_ns <= self.ended_ns:
@@ -65,11 +71,15 @@ class Timeline:
 
 def _confirmed(lane: LaneLine, at: int, count: int, now_ns: int) -> None:
     lane.confirmed[at] += count
-    lane.confirm_gap_s = max(lane.confirm_gap_s, (now_ns - lane.last_confirm_ns) / NS)
+    if lane.is_confirming:
+        lane.confirm_gap_s = max(lane.confirm_gap_s, (now_ns - lane.last_confirm_ns) / NS)
+    lane.is_confirming = True
     lane.last_confirm_ns = now_ns
 
 
 def _delivered(lane: LaneLine, at: int, count: int, now_ns: int) -> None:
     lane.delivered[at] += count
-    lane.delivery_gap_s = max(lane.delivery_gap_s, (now_ns - lane.last_delivery_ns) / NS)
+    if lane.is_delivering:
+        lane.delivery_gap_s = max(lane.delivery_gap_s, (now_ns - lane.last_delivery_ns) / NS)
+    lane.is_delivering = True
     lane.last_delivery_ns = now_ns
