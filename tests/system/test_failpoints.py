@@ -19,7 +19,7 @@ import posthouse
 from posthouse import Retry
 from posthouse.errors import InvalidArgument
 from posthouse.testing.broker import BrokerProcess
-from posthouse.testing.failpoints import Action, Failpoint, Point
+from posthouse.testing.failpoints import OF_DISK, Action, Failpoint, Point
 from posthouse.testing.traces import traces_of
 from posthouse.testing.waiting import eventually
 
@@ -98,7 +98,25 @@ WHOLE = [
     [at(Point.COMMITTED, record="STORE"), at(Point.CHILD_EXITED, after=0)],
     [at(Point.COMMITTED, record="STORE"), at(Point.CHILD_STARTED, after=0)],
 ]
-CASES = SINGLE + OTHERWISE + DOUBLE + WHOLE
+REGISTRY = [
+    [at(point, actor="registry", record="")] for point in (Point.CREATE_AFTER, Point.RENAME_BEFORE, Point.RENAME_AFTER)
+]
+CASES = SINGLE + OTHERWISE + DOUBLE + WHOLE + REGISTRY
+
+OF_A_QUEUE = [*ROUND, *SEGMENT]
+FOR_EVERY_STEP = [
+    [at(point, action, hit=1 if point in (Point.OPENED, Point.REPLAYED, *SEGMENT) else 3, delay_ms=300)]
+    for point in OF_A_QUEUE
+    for action in (STOP, RAISE, EIO, DELAY)
+    if action is not EIO or point in OF_DISK
+]
+"""The rest of the table of steps and actions, and each step of a recovery after a torn write."""
+FOR_EVERY_RECOVERY = [
+    [TORN, at(point, action, after=0)]
+    for point in OF_A_QUEUE
+    if point not in (Point.UNLINK_BEFORE, Point.UNLINK_AFTER)
+    for action in (KILL, STOP)
+]
 
 
 def name_of(failpoints: list[Failpoint]) -> str:
@@ -118,6 +136,14 @@ def test_nothing_confirmed_is_lost(short_path: Path, failpoints: list[Failpoint]
     finally:
         process.clean_up()
     assert traces_of(process.data, process.seen) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failpoints", FOR_EVERY_STEP + FOR_EVERY_RECOVERY, ids=name_of)
+def test_nothing_confirmed_is_lost_at_any_step_of_a_queue_whatever_happens_there(
+    short_path: Path, failpoints: list[Failpoint]
+) -> None:
+    test_nothing_confirmed_is_lost(short_path, failpoints)
 
 
 @contextlib.contextmanager
