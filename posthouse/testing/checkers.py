@@ -174,7 +174,8 @@ class Checker:
         if LANES[name.lane].choice(name.number).delay_s:
             if lateness_ms < 0:
                 self.verdict.blame("I9", f"offset {offset} of {record.queue} came {-lateness_ms} ms before its time")
-            elif attempt == 1 and record.at_ns - self._fault_ns > QUIET_NS:
+            # What was due while something was dead came late because of that.
+            elif attempt == 1 and record.at_ns - lateness_ms * NS_PER_MS - self._fault_ns > QUIET_NS:
                 self.verdict.lateness_ms.append(lateness_ms)
         nacked_ns = queue.nacked.pop(offset, None)
         # A nack that met a queue's death is void, like an ack.

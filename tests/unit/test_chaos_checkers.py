@@ -201,6 +201,22 @@ def test_the_time_line_knows_how_long_a_lane_stood_still() -> None:
     assert line.lanes[TOPIC].confirm_gap_s == pytest.approx(10.0)
 
 
+def test_the_start_of_a_client_is_no_standstill() -> None:
+    line = Timeline(START, START + 10 * NS)
+    for second in (6, 7, 10):
+        line.take(h.Decided(START + second * NS, 1, FANOUT, second, 1, {}, []))
+    line.finish()
+    assert line.lanes[FANOUT].confirm_gap_s == pytest.approx(3.0)
+    assert line.lanes[-1].name == "calls"
+
+
+def test_a_delayed_message_that_was_due_during_a_fault_says_nothing_of_lateness() -> None:
+    calm_ms = 20_000
+    late, in_time = got(calm_ms, "due", (DELAYED, 0, 1, 1, 19_500)), got(calm_ms, "due", (DELAYED, 1, 1, 2, 4))
+    fault = h.Fault(START, "kill", "queue:due")
+    assert judge([fault, *published(DELAYED, 2), late, in_time]).lateness_ms == [4]
+
+
 def test_every_lane_says_where_its_messages_belong() -> None:
     for lane in LANES:
         assert any(choice.queues for choice in lane.choices)
