@@ -6,11 +6,12 @@ Frozen records without behaviour. Offsets are inclusive; `start` and `stop` are 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 import msgspec
 
+from posthouse.actors.offsets import merged
 from posthouse.actors.queue_failures import Fate
 from posthouse.actors.queue_records import Kind
 from posthouse.actors.stored_batch import StoredBatch
@@ -70,26 +71,28 @@ class Settlement(NamedTuple):
     fate: Fate | None = None
 
 
-Receivers = list[tuple[str, int, list[tuple[int, int]]]]
-"""Client name, number of the consumer, and the ranges it got."""
+Receivers = list[tuple[str, int, list[int]]]
+"""Client name, number of the consumer, and the flat ranges it got."""
 
 
-def by_receiver(deliveries: Iterable[Delivery], name_of: Callable[[int], str]) -> Iterator[tuple[Kind, Receivers]]:
+def by_receiver(deliveries: list[Delivery], name_of: Callable[[int], str]) -> list[tuple[Kind, Receivers]]:
     """What the journal says of deliveries, a record for those to be settled and one for those with auto-ack.
 
-    `name_of` is the name of the client of a session.
+    `name_of` is the name of the client of a session. One delivery, as messages that come one by one make it, is the
+    case that has to be cheap.
     """
+    if len(deliveries) == 1:
+        one = deliveries[0]
+        ranges = [one.first_offset, one.first_offset + one.count - 1]
+        return [(Kind.TAKEN if one.settled else Kind.GIVEN, [(name_of(one.session), one.consumer, ranges)])]
     found: dict[tuple[bool, int, int], list[tuple[int, int]]] = {}
     for one in deliveries:
         found.setdefault((one.settled, one.session, one.consumer), []).append((one.first_offset, one.last_offset))
-    for kind, is_settled in ((Kind.GIVEN, False), (Kind.TAKEN, True)):
-        receivers = [
-            (name_of(session), consumer, ranges)
-            for (settled, session, consumer), ranges in found.items()
-            if settled is is_settled
-        ]
-        if receivers:
-            yield kind, receivers
+    records: dict[Kind, Receivers] = {}
+    for (is_settled, session, consumer), pairs in found.items():
+        flat = [offset for pair in merged(pairs) for offset in pair]
+        records.setdefault(Kind.TAKEN if is_settled else Kind.GIVEN, []).append((name_of(session), consumer, flat))
+    return list(records.items())
 
 
 def pairs_of(outcome: int, ranges: list[int]) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ from posthouse.biography.events import Copy, Moment, Told, arrived, clock, copy_
 from posthouse.biography.wanted import Wanted, batch_of
 from posthouse.transport.batch import lengths_of
 from posthouse.transport.messages import Batch
-from posthouse.transport.messages_dead import Attempt
+from posthouse.transport.messages_dead import TAKEN_BACK, Attempt
 from posthouse.transport.names import shown
 
 PLACES_MAX: Final = 100
@@ -232,6 +232,8 @@ class QueueStory:
             place.holder = None
             place.now = f"on its way to the dead letters: {death.reason}"
             text = f"leaves for the dead letters: {death.reason}"
+            if death.reason == TAKEN_BACK:
+                text = "leaves for the dead letters: the redrive that brought it was undone"
             told = self._say(death.died_ms or moment.at_ms, "died", text, place, position=position,
                              reason=death.reason, attempt=death.attempt, cause=death.cause,
                              fingerprint=death.fingerprint)  # fmt: skip

@@ -85,7 +85,7 @@ def store(ms: int, first: int, raw: bytes, generation: int = 1) -> Line:
 
 
 def given(ms: int, first: int, last: int, name: str = "till", generation: int = 1, kind: Kind = Kind.GIVEN) -> Line:
-    return Line(ms, kind, queue_records.encode_receivers([(name, 1, [(first, last)])]), generation)
+    return Line(ms, kind, queue_records.encode_receivers([(name, 1, [first, last])]), generation)
 
 
 def ranges(ms: int, kind: Kind, first: int, last: int, generation: int = 1) -> Line:

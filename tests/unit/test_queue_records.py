@@ -56,8 +56,8 @@ def samples() -> dict[str, bytes]:
         Kind.EXPIRES.name: records.encode_expires(EXPIRES),
         Kind.EXPIRED.name: records.encode_ranges([(303, 303)]),
         Kind.DROPPED.name: records.encode_ranges([(304, 305)]),
-        Kind.GIVEN.name: records.encode_receivers([("shop", 1, [(1, 4), (5, 9)]), ("till", 0, [(301, 301)])]),
-        Kind.TAKEN.name: records.encode_receivers([("shop", 2, [(10, 12)])]),
+        Kind.GIVEN.name: records.encode_receivers([("shop", 1, [1, 9]), ("till", 0, [301, 301])]),
+        Kind.TAKEN.name: records.encode_receivers([("shop", 2, [10, 12])]),
         Kind.LATE.name: records.encode_ranges([(6, 8)]),
         Kind.PAUSED.name: records.encode_paused(True),
     }

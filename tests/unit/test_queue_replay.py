@@ -64,8 +64,8 @@ def test_what_is_not_settled_is_ready_with_its_attempts() -> None:
 
 
 def test_who_got_a_message_changes_nothing_for_the_queue() -> None:
-    given = records.encode_receivers([("shop", 1, [(1, 2)]), ("till", 0, [(4, 4)])])
-    taken = records.encode_receivers([("shop", 2, [(3, 3)])])
+    given = records.encode_receivers([("shop", 1, [1, 2]), ("till", 0, [4, 4])])
+    taken = records.encode_receivers([("shop", 2, [3, 3])])
     state = replayed(store(1, 5), (Kind.GIVEN, given), (Kind.TAKEN, taken))
     assert alive(state) == [(1, 2, 2), (4, 1, 2), (5, 1, 1)]
     info = state.info()

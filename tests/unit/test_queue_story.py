@@ -9,6 +9,7 @@ from posthouse.actors.queue_records import ExpiresRecord, Kind, LeavingRecord
 from posthouse.biography.queue_story import PLACES_MAX, QueueStory
 from posthouse.biography.wanted import Wanted
 from posthouse.transport.errors import JournalCorrupt
+from posthouse.transport.messages_dead import Attempt
 from tests.support.biography_samples import (
     START_MS,
     Line,
@@ -29,8 +30,8 @@ def story(message_id: str = SECOND) -> QueueStory:
     return QueueStory("ewr", Wanted(message_id))
 
 
-def retry(ms: int, due_ms: int, offset: int, *attempts: object) -> Line:
-    payload = queue_records.encode_retry(due_ms and START_MS + due_ms, attempts, [(offset, offset)])  # type: ignore[arg-type]
+def retry(ms: int, due_ms: int, offset: int, *attempts: Attempt) -> Line:
+    payload = queue_records.encode_retry(due_ms and START_MS + due_ms, attempts, [(offset, offset)])
     return Line(ms, Kind.RETRY, payload)
 
 
