@@ -180,20 +180,10 @@ class _Chaos:
         self._clients.remove(victim)
         self._add(victim.role, victim.orders.queues)
 
-    def _relieve(self) -> None:
-        """Another publisher for one whose every lane waited a minute for its receipts in vain.
-
-        It must not go on itself: what is unknown may yet be told, under numbers that are not those of what comes next.
-        """
-        for client in [client for client in self._clients if client.role == "publisher" and client.has_given_up]:
-            self._replace(client)
-
     def _end_clients(self, *roles: str) -> None:
         """Ask all of them, then wait for each."""
         ending = [client for client in self._clients if client.role in roles]
         for client in ending:
-            if client.role == "publisher" and client.has_given_up:
-                continue
             if not client.is_running:
                 self._failed.append(f"{client.orders.name} had ended by itself: {client.log.read_text()[-500:]}")
             else:
@@ -223,7 +213,6 @@ class _Chaos:
             if now_s >= next_meter_s:
                 next_meter_s = now_s + METER_EVERY_S
                 self._meters.sample(self._process)
-                self._relieve()
                 self._tell_progress(now_s - began_s, nemesis)
             if now_s >= next_blow_s and settings.kills_per_minute > 0:
                 next_blow_s = now_s + 60.0 / settings.kills_per_minute

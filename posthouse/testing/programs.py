@@ -70,11 +70,6 @@ class Program:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    @property
-    def has_given_up(self) -> bool:
-        """It ended in order before it was told to: all it had to say has an unknown outcome."""
-        return self._process.poll() == 0
-
     def kill(self) -> None:
         """SIGKILL, and collected."""
         self._process.kill()
