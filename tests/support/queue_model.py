@@ -92,6 +92,20 @@ def rebuilt(spec: QueueSpec, records: list[Record]) -> QueueState:
     raise AssertionError("a cycle has no end")
 
 
+def rebuilt_one_by_one(spec: QueueSpec, records: list[Record]) -> QueueState:
+    """The same from single records."""
+    state = QueueState(spec)
+    for record in records:
+        state.replay.record(*record)
+    return state
+
+
+def assert_same(one: QueueState, other: QueueState) -> None:
+    """Two queues that hold the same and say the same."""
+    assert contents(one) == contents(other)
+    assert (one.info(), one.storage.mark()) == (other.info(), other.storage.mark())
+
+
 def offsets_of(piece: Slice) -> range:
     return range(piece.first_offset, piece.first_offset + piece.stop - piece.start)
 
