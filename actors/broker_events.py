@@ -75,11 +75,12 @@ class BrokerEvents:
         alarm = news.alarm
         key = (news.id, alarm.key or alarm.event)
         details = ", ".join(f"{name} {value}" for name, value in alarm.fields.items())
-        over = " is over" if alarm.is_over else ""
+        before = self._standing.pop(key, None)
+        # An end with a name of its own, as "breaker closed", says it all.
+        over = " is over" if alarm.is_over and (before is None or before.kind == alarm.event) else ""
         text = f"{news.id}: {alarm.event.replace('_', ' ')}{over}{': ' * bool(details)}{details}"
         severity = "info" if alarm.is_over else "error"
         event = self.add(news.at_ms, alarm.event, news.id, severity=severity, text=text, **alarm.fields)
-        self._standing.pop(key, None)
         if not alarm.is_over:
             self._standing[key] = event
         return event

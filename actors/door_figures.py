@@ -12,7 +12,7 @@ from posthouse.actors.door import Door
 from posthouse.actors.tallies import Totals
 from posthouse.supervisor.meter import Meter
 
-MEASURE_NS: Final = 1_000_000_000
+MEASURE_US: Final = 1_000_000
 
 
 @final
@@ -21,13 +21,13 @@ class DoorFigures:
 
     __slots__ = (
         "_before_round",
-        "_busy_ns",
+        "_busy_us",
         "_bytes_received",
         "_bytes_sent",
         "_door",
         "_mailbox",
         "_meter",
-        "_next_ns",
+        "_next_us",
         "_rounds",
         "_totals",
         "_unsent",
@@ -39,8 +39,8 @@ class DoorFigures:
         self._meter = meter
         self._door = door
         self._totals = Totals(meter)
-        self._next_ns = 0
-        self._rounds = self._busy_ns = 0
+        self._next_us = 0
+        self._rounds = self._busy_us = 0
         self._mailbox = self._before_round = 0
         self._bytes_received = self._bytes_sent = self._unsent = 0
         self.frames_received = 0
@@ -64,15 +64,15 @@ class DoorFigures:
         self.frames_sent += is_taken
         self._unsent += not is_taken
 
-    def round_ended(self, began_ns: int, now_ns: int, wall_ns: int) -> None:
+    def round_ended(self, began_us: int, now_us: int, wall_ms: int) -> None:
         """A turn of the loop is over; once a second everything is written down."""
         self._rounds += 1
-        self._busy_ns += now_ns - began_ns
+        self._busy_us += now_us - began_us
         self._mailbox = max(self._mailbox, self.frames_received - self._before_round)
         self._before_round = self.frames_received
-        if now_ns >= self._next_ns:
-            self._next_ns = now_ns + MEASURE_NS
-            self._show(wall_ns // 1_000_000)
+        if now_us >= self._next_us:
+            self._next_us = now_us + MEASURE_US
+            self._show(wall_ms)
 
     def _show(self, wall_ms: int) -> None:
         meter, totals, door = self._meter, self._totals, self._door
@@ -83,7 +83,7 @@ class DoorFigures:
         self._mailbox = 0
         for word, value in (
             (measures.ROUNDS, self._rounds),
-            (measures.BUSY, self._busy_ns // 1_000),
+            (measures.BUSY, self._busy_us),
             (measures.FRAMES_RECEIVED, self.frames_received),
             (measures.FRAMES_SENT, self.frames_sent),
             (measures.FRAMES_UNSENT, self._unsent),

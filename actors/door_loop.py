@@ -5,11 +5,11 @@ Fails with: OSError when the address cannot be bound; the supervisor tries again
 
 from __future__ import annotations
 
-import time
 from typing import Final, final
 
 from posthouse.actors.door import Door
 from posthouse.actors.door_figures import DoorFigures
+from posthouse.actors.loop import monotonic_us, wall_ms
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.child_spec import Life
 from posthouse.transport.sockets import Router, Sent, Sockets
@@ -42,7 +42,7 @@ class DoorLoop:
             life.beacon.idle()
             sockets.wait(WAIT_MS)
             life.beacon.busy(1)
-            began_ns = time.monotonic_ns()
+            began_us = monotonic_us()
             if sockets.is_readable(life.control.fileno()):
                 self._notice()
             for client, frame in served.receive(FRAMES_PER_ROUND_MAX):
@@ -52,7 +52,7 @@ class DoorLoop:
                 figures.frames_received += 1
                 door.from_actor(frame)
             self._pass_on(served)
-            figures.round_ended(began_ns, time.monotonic_ns(), time.time_ns())
+            figures.round_ended(began_us, monotonic_us(), wall_ms())
         return 0
 
     def _notice(self) -> None:

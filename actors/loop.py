@@ -122,6 +122,11 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def monotonic_us() -> int:
+    """Microseconds of a clock that never steps."""
+    return time.monotonic_ns() // 1_000
+
+
 def monotonic_ms() -> int:
     """Milliseconds of a clock that never steps."""
     return time.monotonic_ns() // 1_000_000

@@ -49,10 +49,10 @@ class Bench:
 
 
 @contextlib.contextmanager
-def running_broker() -> Iterator[Bench]:
-    """A fresh broker on an empty directory; both are gone afterwards."""
+def running_broker(module: str = "posthouse") -> Iterator[Bench]:
+    """A fresh broker on an empty directory; both are gone afterwards. `module`: what `python -m` runs as one."""
     directory = Path(tempfile.mkdtemp(prefix="ph-bench-", dir=data_parent()))
-    process = BrokerProcess(directory / "data", directory / "log")
+    process = BrokerProcess(directory / "data", directory / "log", module=module)
     try:
         process.start()
         with posthouse.connect(data=str(process.data), timeout_s=CALL_TIMEOUT_S) as broker:

@@ -41,7 +41,7 @@ CASES: Final = (
 
 
 def run(is_quick: bool) -> Result:
-    measured = [_measure(case, case.quick_count if is_quick else case.count) for case in CASES]
+    measured = [measure(case, case.quick_count if is_quick else case.count) for case in CASES]
     rows = [
         (
             one["name"],
@@ -69,8 +69,9 @@ def run(is_quick: bool) -> Result:
     return Result("Point to point, durable, synced", columns, rows, {"cases": measured}, (note,), problems)
 
 
-def _measure(case: Case, count: int) -> dict[str, Any]:
-    with running_broker() as bench:
+def measure(case: Case, count: int, module: str = "posthouse") -> dict[str, Any]:
+    """One load through a fresh broker."""
+    with running_broker(module) as bench:
         bench.broker.declare_queue(QUEUE)
         consumer = Client("consume", data=bench.data, queue=QUEUE, count=count, at_once=case.at_once, prefetch=PREFETCH)
         publisher = Client(

@@ -37,10 +37,11 @@ OPTIONS: Final = ("--listen", "tcp://127.0.0.1:0", "--http", "off")
 class BrokerProcess:
     """`posthouse serve` on one data directory; may be started again after `kill` or `stop`."""
 
-    def __init__(self, data: Path, log: Path, arguments: Sequence[str] = OPTIONS) -> None:
+    def __init__(self, data: Path, log: Path, arguments: Sequence[str] = OPTIONS, module: str = "posthouse") -> None:
         self.data = data
         self._log = log
         self._arguments = tuple(arguments)
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,7 +52,7 @@ class BrokerProcess:
 
     def start(self) -> str:
         """Start it and wait until it takes work; returns the line it printed. Raises BrokerNotRunning."""
-        command = [sys.executable, "-m", "posthouse", "serve", "--data", str(self.data), *self._arguments]
+        command = [sys.executable, "-m", self._module, "serve", "--data", str(self.data), *self._arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

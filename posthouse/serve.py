@@ -13,7 +13,6 @@ import resource
 import secrets
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, final
@@ -34,7 +33,7 @@ from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.holding import HoldLimits
-from posthouse.actors.loop import Loop, wall_ms
+from posthouse.actors.loop import Loop
 from posthouse.actors.monitor import BrokerFacts, MonitorActor, Senses
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
@@ -46,7 +45,9 @@ from posthouse.alerting.settings import read_alerts
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
 from posthouse.http_socket import bound, open_http_socket
+from posthouse.journal_lock import open_journal
 from posthouse.log import Log
+from posthouse.service_manager import ServiceManager
 from posthouse.supervisor import exit_codes
 from posthouse.supervisor.atomic_file import replace_file
 from posthouse.supervisor.child_spec import ChildSpec, GroupSpec, Life, RestartIntensity, Strategy
@@ -57,15 +58,12 @@ from posthouse.supervisor.figures import MachineFigures
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.machine import read_machine, read_process
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
-from posthouse.transport.errors import AddressInUse, DiskFault, JournalCorrupt, JournalLocked, PreconditionFailed
+from posthouse.transport.errors import AddressInUse, DiskFault, JournalCorrupt, PreconditionFailed
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
 from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, REGISTRY, WEB
 from posthouse.transport.sockets import Sockets
 from posthouse.web import child as web_child
 from posthouse.web.settings import WebSettings
-
-JOURNAL_LOCK_WAIT_S: Final = 5.0
-"""After a kill of everything, the last holders of a journal die within milliseconds of the supervisor."""
 
 STORE_READY_LIMIT_MS: Final = 600_000
 """The delay scheduler reads its whole journal before it is ready: a second or two per million messages."""
@@ -113,6 +111,7 @@ class Broker:
         self._out = out
         self._boot = secrets.token_hex(8)
         self._log = Log.make(config.log)
+        self._service = ServiceManager.of(os.environ)
         self._alerts = read_alerts(config.alerts, config.disk_free_bytes_min)
         self._started_at = time.time()
         self._registry = ("", 0)
@@ -124,7 +123,8 @@ class Broker:
         self._is_announced = False
 
     def run(self) -> int:
-        callbacks = Callbacks(self._up, self._announced, self._log.alarm, self._event)
+        service = self._service
+        callbacks = Callbacks(self._up, self._announced, self._log.alarm, self._event, service.scanned)
         self._open_http()
         try:
             return Supervisor(self._tree(), self._directory, callbacks).run()
@@ -255,16 +255,21 @@ class Broker:
         )
         return web_child.run(life, listener, f"ipc://{self._directory.path}", settings)
 
-    def _run_door(self, life: Life) -> int:
+    def _began(self, life: Life) -> None:
+        """The socket for HTTP is for one child only, and what any of them dies of is a line of the log."""
         self._close_http()
+        self._log.catch_crashes(life.id, life.generation)
+
+    def _run_door(self, life: Life) -> int:
+        self._began(life)
         sockets = Sockets(self._config.limits)
         where = self._listen or self._config.listen
         try:
             sockets.serve(where)
         except OSError as error:
             why = os.strerror(error.errno or 0)
-            text = f"door: cannot listen on {where}: {why}; is another broker running? see --listen"
-            print(text, file=sys.stderr, flush=True)
+            text = f"cannot listen on {where}: {why}; is another broker running? see --listen"
+            self._log.failed(life.id, life.generation, "cannot_listen", text)
             sockets.close()
             return exit_codes.CRASHED
         code = DoorLoop(life, sockets).run()
@@ -278,12 +283,16 @@ class Broker:
         journal_directory: str | None,
         chunk_bytes_target: int = JournalSettings.chunk_bytes_target,
     ) -> int:
-        self._close_http()
+        self._began(life)
         try:
             settings = JournalSettings(
                 segment_bytes_max=self._config.segment_bytes_max, chunk_bytes_target=chunk_bytes_target
             )
-            journal = None if journal_directory is None else self._open_journal(life, journal_directory, settings)
+            journal = (
+                None
+                if journal_directory is None
+                else (open_journal(self._seams.disk(life), journal_directory, life.generation, settings))
+            )
             sockets = Sockets(self._config.limits)
             sockets.serve("ipc://" + socket_path(life.run_directory, life.id, life.generation))
             cell = Cell(
@@ -301,24 +310,11 @@ class Broker:
             sockets.close()
             return code
         except JournalCorrupt as error:
-            print(f"{life.id}: {error}", file=sys.stderr, flush=True)
+            self._log.failed(life.id, life.generation, error.code, str(error))
             return exit_codes.JOURNAL_CORRUPT
         except DiskFault as error:
-            print(f"{life.id}: {error}", file=sys.stderr, flush=True)
+            self._log.failed(life.id, life.generation, error.code, str(error))
             return exit_codes.STORAGE_FAULT
-
-    def _open_journal(
-        self, life: Life, directory: str, settings: JournalSettings, pause: Callable[[float], None] = time.sleep
-    ) -> Journal:
-        deadline = time.monotonic() + JOURNAL_LOCK_WAIT_S
-        disk = self._seams.disk(life)
-        while True:
-            try:
-                return Journal.open(disk, directory, generation=life.generation, settings=settings, now_ms=wall_ms)
-            except JournalLocked:
-                if time.monotonic() > deadline:
-                    raise
-                pause(0.005)
 
     def _journal_of(self, spec: QueueSpec | ExchangeSpec) -> str:
         return self._directory.journal_directory(journal_id(spec))
@@ -339,7 +335,7 @@ class Broker:
         except AddressInUse as error:
             if self._config.http is not None:
                 raise
-            self._log.warning(f"no web page and no HTTP API: {error}")
+            self._log.warning("cannot_serve_http", f"no web page and no HTTP API: {error}")
             return
         self._http = bound(address, self._http_socket)
 
@@ -369,13 +365,16 @@ class Broker:
         has_door = bool(self._listen) or not self._config.listen
         if self._is_announced and has_door and not self._is_ready:
             self._is_ready = True
+            self._service.ready()
             self._out(" ".join(["ready", *filter(None, [self._listen, self._http]), f"ipc://{self._directory.path}"]))
 
     def _event(self, event: Event) -> None:
         self._log.event(event)
+        self._service.event(event)
         self._seams.event(event)
         if event.kind is EventKind.QUARANTINED and event.id == "door" and not self._is_ready:
-            self._log.error(f"cannot listen on {self._config.listen}; is another broker running? see --listen")
+            text = f"cannot listen on {self._config.listen}; is another broker running? see --listen"
+            self._log.error("cannot_listen", text)
 
     @property
     def _broker_file(self) -> str:

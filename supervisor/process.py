@@ -15,7 +15,6 @@ import resource
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from typing import NoReturn, final
 
@@ -130,7 +129,8 @@ def _live(supervisor_pid: int, others: Iterable[int], run: Callable[[], int | No
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
-        traceback.print_exc()
+        # A hook that the child may have set; by default it prints the traceback.
+        sys.excepthook(*sys.exc_info())
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -65,7 +65,7 @@ def test_the_short_names_of_the_rooms_are_not_installed(project: dict[str, Any])
 
 
 def test_every_dependency_is_imported_and_every_import_is_a_dependency(project: dict[str, Any]) -> None:
-    modules_of = {"pyzmq": "zmq", "opentelemetry-api": "opentelemetry"}
+    modules_of = {"pyzmq": "zmq", "opentelemetry-api": "opentelemetry", "prometheus-client": "prometheus_client"}
     extras = [
         line for name, lines in project["project"]["optional-dependencies"].items() if name != "dev" for line in lines
     ]
