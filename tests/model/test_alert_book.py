@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from hypothesis import given
@@ -49,7 +50,7 @@ def test_it_fires_and_is_resolved_exactly_when_the_rule_says(said: list[str]) ->
 def test_it_never_flaps(said: list[str]) -> None:
     changes = [(second, change.kind) for second, found in enumerate(play(said)) for change in found]
     assert [kind for _, kind in changes] == [("firing", "resolved")[number % 2] for number in range(len(changes))]
-    for (earlier, kind), (later, _) in zip(changes, changes[1:], strict=False):
+    for (earlier, kind), (later, _) in pairwise(changes):
         assert later - earlier >= (CLEAR_S if kind == "firing" else FOR_S)
 
 
