@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -107,6 +108,22 @@ def test_rules_are_values() -> None:
     with pytest.raises(AttributeError):
         rule.enabled = False  # type: ignore[misc]
     assert msgspec.json.decode(msgspec.json.encode(settings_of(rule)))["kind"] == "events"
+
+
+def test_the_documentation_lists_the_rules_as_they_are() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "alerts.md").read_text()
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("| `")]
+    listed = {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in rows if len(row) == 5}
+    expected = {
+        name: [
+            rule.severity,
+            rule.__struct_config__.tag,
+            condition(rule),
+            (duration(rule.clear_for_s) if rule.clear_for_s else "at once") + ("" if rule.enabled else "; off"),
+        ]
+        for name, rule in DEFAULTS.items()
+    }
+    assert listed == expected
 
 
 def test_figures_have_their_unit() -> None:
