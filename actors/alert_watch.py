@@ -48,7 +48,7 @@ class AlertWatch:
     """The rules that look at figures."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._rules = [rule for rule in rules if rule.enabled and isinstance(rule, Watched)]
+        self.rules = [rule for rule in rules if rule.enabled and isinstance(rule, Watched)]
         self._series: dict[tuple[str, str], Rise | Standstill | Spread | Trend] = {}
         self._concerned: dict[tuple[str, str], bool] = {}
         self._is_counter = {measure.name for kind in PAGES for measure in measures_of(kind) if _counts(measure.kind)}
@@ -62,15 +62,20 @@ class AlertWatch:
         by_kind: dict[str, list[ActorReading]] = {"*": list(sample.actors.values())}
         for actor in sample.actors.values():
             by_kind.setdefault(actor.kind, []).append(actor)
-        for rule in self._rules:
+        for rule in self.rules:
             for finding in self._look(rule, sample, by_kind):
                 if finding.verdict is Verdict.BAD or finding.key in active:
                     found[finding.key] = finding
         self._forget(sample.actors)
         return found
 
+    @property
+    def remembered(self) -> int:
+        """How many subjects of rules something is remembered of."""
+        return len(self._series) + len(self._concerned)
+
     def _forget(self, actors: Mapping[str, ActorReading]) -> None:
-        if len(self._series) + len(self._concerned) > 2 * len(self._rules) * (len(actors) + 2):
+        if self.remembered > 2 * len(self.rules) * (len(actors) + 2):
             for known in (self._series, self._concerned):
                 for key in [key for key in known if key[1] not in actors and key[1] != MACHINE]:
                     del known[key]

@@ -1,4 +1,4 @@
-"""Alerts on the command line: what fires, who is told and whether it arrived, what is silenced, the rules."""
+"""Alerts on the command line: what fires, who is told and whether it arrived, silences, rules."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from typing import IO, Final
 
 SAID_BYTES_MAX: Final = 4_096
 _LOOK_S: Final = 0.05
+_LAST_READS_MAX: Final = 256
 
 
 def run(arguments: Sequence[str], data: bytes, timeout_s: float, environment: Mapping[str, str] | None = None) -> str:
@@ -76,7 +77,13 @@ def _talk(process: subprocess.Popen[bytes], data: bytes, deadline: float) -> byt
                     if not chunk:
                         selector.unregister(process.stderr)
         _close(process.stdin)
-        return (said + _read(process.stderr))[-SAID_BYTES_MAX:]
+        # What is left is what fits into a pipe, unless somebody else still writes into it.
+        for _ in range(_LAST_READS_MAX):
+            chunk = _read(process.stderr)
+            if not chunk:
+                break
+            said = (said + chunk)[-SAID_BYTES_MAX:]
+        return said
 
 
 def _write(pipe: IO[bytes], data: bytes) -> bytes:
