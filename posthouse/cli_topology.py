@@ -218,7 +218,7 @@ def declare_queue(
 @with_broker
 def delete_exchange(
     broker: Broker,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="EXCHANGE", show_default=False)],
     if_unused: Annotated[bool, typer.Option("--if-unused", help="Refuse while anything is bound to it.")] = False,
 ) -> None:
     """Delete an exchange and its bindings.
@@ -232,7 +232,7 @@ def delete_exchange(
 @with_broker
 def delete_queue(
     broker: Broker,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)],
     if_unused: Annotated[bool, typer.Option("--if-unused", help="Refuse while it has consumers.")] = False,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Refuse while it holds messages.")] = False,
 ) -> None:
