@@ -92,7 +92,13 @@ def demo(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the demo's data directory and say where it is.")] = False,
 ) -> None:
-    """Show it at work: the flights of one January through a broker that gets killed on the way."""
+    """Show it at work: the flights of one January through a broker that gets killed on the way.
+
+    \b
+    Examples:
+      posthouse demo
+      posthouse demo --flights 2000 --seconds 30s --keep
+    """
     from posthouse.demo import run
 
     raise typer.Exit(run(flights=flights, seconds=seconds or 0.0, keep=keep))

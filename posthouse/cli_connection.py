@@ -15,6 +15,7 @@ from typing import Annotated, Any, Concatenate, Final, ParamSpec
 import typer
 
 from posthouse import client
+from posthouse.cli_completion import complete_names
 from posthouse.cli_values import parse_duration_s
 from posthouse.client import Broker
 
@@ -70,6 +71,8 @@ def with_broker(command: Callable[Concatenate[Broker, P], None]) -> Callable[...
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in (*list(own.parameters.values())[1:], *shared.parameters.values())
     ]
+    for parameter in parameters:
+        complete_names(parameter.annotation)
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as inspect documents it
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run

@@ -175,7 +175,10 @@ def show(
     id: Annotated[int, typer.Argument(metavar="ID", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
-    """Show one dead letter with its body, headers and the history of its attempts."""
+    """Show one dead letter with its body, headers and the history of its attempts.
+
+    Example:  posthouse dlq show 17
+    """
     letter = broker.dead_letters.get(id)
     if as_json:
         print_json(_as_map(letter) | {"body": letter.body, "headers": letter.headers, "history": _history(letter)})
@@ -214,7 +217,10 @@ def purge(
     everything: Annotated[bool, typer.Option("--all", help="Needed when nothing narrows it down.")] = False,
     is_sure: Sure = False,
 ) -> None:
-    """Remove dead letters for good."""
+    """Remove dead letters for good.
+
+    Example:  posthouse dlq purge --fingerprint 8d8be5ad2bca --yes
+    """
     wanted = wanted_by(queue, reason, fingerprint, older_than, newer_than, header, id)
     if all(value is None for value in wanted.values()) and not everything:
         raise typer.BadParameter("say which, or --all", param_hint="--all")

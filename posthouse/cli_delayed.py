@@ -55,7 +55,10 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=LIST_MESSAGES_MAX, metavar="N", help="At most so many.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the messages that wait, the next one first, and at the end those that failed."""
+    """List the messages that wait, the next one first, and at the end those that failed.
+
+    Example:  posthouse delayed list --exchange flights --limit 20
+    """
     found = broker.delayed.list(exchange, limit, schedule_key=key)
     if as_json:
         print_json(found)
@@ -85,7 +88,10 @@ def _row(message: Scheduled, now_s: float) -> Row:
 
 @with_broker
 def info(broker: Broker, as_json: AsJson = False) -> None:
-    """How much waits, and what became of all that ever did."""
+    """How much waits, and what became of all that ever did.
+
+    Example:  posthouse delayed info --json | jq .waiting
+    """
     found = broker.delayed.info()
     if as_json:
         print_json(found)
@@ -103,7 +109,13 @@ def info(broker: Broker, as_json: AsJson = False) -> None:
 
 @with_broker
 def cancel(broker: Broker, scheduled_id: Which = None, key: ByKey = None) -> None:
-    """Forget a message that waits, or one that failed."""
+    """Forget a message that waits, or one that failed.
+
+    \b
+    Examples:
+      posthouse delayed cancel 4711
+      posthouse delayed cancel --key 'reindex 42'
+    """
     _check_named(scheduled_id, key)
     broker.delayed.cancel(scheduled_id, schedule_key=key)
     say(f"cancelled {_name(scheduled_id, key)}")
@@ -111,7 +123,13 @@ def cancel(broker: Broker, scheduled_id: Which = None, key: ByKey = None) -> Non
 
 @with_broker
 def fire(broker: Broker, scheduled_id: Which = None, key: ByKey = None) -> None:
-    """Publish a message now, or try one again that failed."""
+    """Publish a message now, or try one again that failed.
+
+    \b
+    Examples:
+      posthouse delayed fire 4711
+      posthouse delayed fire --key 'reindex 42'
+    """
     _check_named(scheduled_id, key)
     broker.delayed.fire(scheduled_id, schedule_key=key)
     say(f"fires {_name(scheduled_id, key)}")

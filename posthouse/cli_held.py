@@ -33,7 +33,10 @@ def list_held(
     after: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="From above this number of EXCHANGE.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """List what exchanges hold for queues to come, oldest first."""
+    """List what exchanges hold for queues to come, oldest first.
+
+    Example:  posthouse held list flights
+    """
     found = broker.held.list(exchange, limit, after=after)
     if as_json:
         print_json(found)
@@ -65,6 +68,8 @@ def release(
     """Let go of what an exchange holds: by its bindings, or to a queue.
 
     A binding does this by itself for what it matches.
+
+    Example:  posthouse held release flights --to newark
     """
     released = broker.held.release(exchange, to)
     say(f"released {count(released)} of exchange {name_of(exchange).text}")
@@ -72,14 +77,20 @@ def release(
 
 @with_broker
 def expire(broker: Broker, exchange: Exchange) -> None:
-    """Make dead letters of all that an exchange holds."""
+    """Make dead letters of all that an exchange holds.
+
+    Example:  posthouse held expire flights
+    """
     expired = broker.held.expire(exchange)
     say(f"{count(expired)} of exchange {name_of(exchange).text} are dead letters now")
 
 
 @with_broker
 def status(broker: Broker, exchange: Exchange, as_json: AsJson = False) -> None:
-    """How much an exchange holds, its bounds, and what became of what it held."""
+    """How much an exchange holds, its bounds, and what became of what it held.
+
+    Example:  posthouse held status flights
+    """
     found = broker.held.status(exchange)
     if as_json:
         print_json(found)

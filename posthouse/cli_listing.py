@@ -55,7 +55,13 @@ def queues(
     as_json: AsJson = False,
     wide: Annotated[bool, typer.Option("--wide", help="Also what happened since the queue's actor started.")] = False,
 ) -> None:
-    """List the queues with what is in them."""
+    """List the queues with what is in them.
+
+    \b
+    Examples:
+      posthouse queues --wide
+      posthouse queues --json | jq '.[] | select(.ready > 1000) | .name'
+    """
     found = sorted(broker.queues(), key=lambda queue: queue.name)
     if as_json:
         print_json(found)
@@ -106,7 +112,10 @@ def queue_properties(queue: QueueInfo) -> str:
 
 @with_broker
 def exchanges(broker: Broker, as_json: AsJson = False) -> None:
-    """List the exchanges with their kind and what they do with what no queue wants."""
+    """List the exchanges with their kind and what they do with what no queue wants.
+
+    Example:  posthouse exchanges
+    """
     found = sorted(broker.exchanges(), key=lambda exchange: exchange.name)
     if as_json:
         print_json(found)
@@ -135,7 +144,10 @@ def _exchange_row(exchange: ExchangeInfo) -> Row:
 
 @with_broker
 def bindings(broker: Broker, as_json: AsJson = False) -> None:
-    """List the bindings: from which exchange to which queue or exchange, and for which messages."""
+    """List the bindings: from which exchange to which queue or exchange, and for which messages.
+
+    Example:  posthouse bindings --json | jq '.[] | select(.destination == "newark")'
+    """
     found = sorted(broker.bindings(), key=lambda binding: (binding.source, binding.destination, binding.key))
     if as_json:
         print_json(found)

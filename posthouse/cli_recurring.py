@@ -108,7 +108,10 @@ def repeat(
 
 @with_broker
 def recurring(broker: Broker, as_json: AsJson = False) -> None:
-    """List the recurring schedules."""
+    """List the recurring schedules.
+
+    Example:  posthouse delayed recurring --json
+    """
     found = broker.delayed.recurring()
     if as_json:
         print_json(found)
@@ -119,21 +122,30 @@ def recurring(broker: Broker, as_json: AsJson = False) -> None:
 
 @with_broker
 def stop(broker: Broker, key_or_id: Which) -> None:
-    """End a recurring schedule."""
+    """End a recurring schedule.
+
+    Example:  posthouse delayed stop ping
+    """
     broker.delayed.stop(key_or_id)
     say(f"stopped {printable(key_or_id)}")
 
 
 @with_broker
 def pause(broker: Broker, key_or_id: Which) -> None:
-    """Halt a recurring schedule; what passes meanwhile never fires."""
+    """Halt a recurring schedule; what passes meanwhile never fires.
+
+    Example:  posthouse delayed pause nightly
+    """
     broker.delayed.pause(key_or_id)
     say(f"paused {printable(key_or_id)}")
 
 
 @with_broker
 def resume(broker: Broker, key_or_id: Which) -> None:
-    """Let a paused schedule go on from now."""
+    """Let a paused schedule go on from now.
+
+    Example:  posthouse delayed resume nightly
+    """
     broker.delayed.resume(key_or_id)
     say(f"resumed {printable(key_or_id)}")
 

@@ -218,10 +218,13 @@ def declare_queue(
 @with_broker
 def delete_exchange(
     broker: Broker,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="EXCHANGE", show_default=False)],
     if_unused: Annotated[bool, typer.Option("--if-unused", help="Refuse while anything is bound to it.")] = False,
 ) -> None:
-    """Delete an exchange and its bindings."""
+    """Delete an exchange and its bindings.
+
+    Example:  posthouse delete exchange flights --if-unused
+    """
     broker.delete_exchange(name, if_unused=if_unused)
     say(f"deleted exchange {printable(name)}")
 
@@ -229,11 +232,14 @@ def delete_exchange(
 @with_broker
 def delete_queue(
     broker: Broker,
-    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="QUEUE", show_default=False)],
     if_unused: Annotated[bool, typer.Option("--if-unused", help="Refuse while it has consumers.")] = False,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Refuse while it holds messages.")] = False,
 ) -> None:
-    """Delete a queue, its bindings and its messages."""
+    """Delete a queue, its bindings and its messages.
+
+    Example:  posthouse delete queue newark --if-empty
+    """
     gone = broker.delete_queue(name, if_unused=if_unused, if_empty=if_empty)
     say(f"deleted queue {printable(name)}{f' and {_messages(gone)}' if gone else ''}")
 
@@ -267,7 +273,10 @@ def unbind(
     header: Headers = None,
     match: MatchMode = None,
 ) -> None:
-    """Remove a binding; key and headers must be those it was made with."""
+    """Remove a binding; key and headers must be those it was made with.
+
+    Example:  posthouse unbind flights newark '*.EWR.#'
+    """
     broker.unbind(exchange, queue, key, arguments=_arguments(header, match))
     say(f"unbound {_route(exchange, queue)}")
 
@@ -298,7 +307,10 @@ def unbind_exchange(
     header: Headers = None,
     match: MatchMode = None,
 ) -> None:
-    """Remove a binding between exchanges; key and headers must be those it was made with."""
+    """Remove a binding between exchanges; key and headers must be those it was made with.
+
+    Example:  posthouse unbind-exchange all flights '#'
+    """
     broker.unbind_exchange(source, destination, key, arguments=_arguments(header, match))
     say(f"unbound {_route(source, destination)}")
 
@@ -309,7 +321,10 @@ def purge(
     queue: Queue,
     is_sure: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove every message of a queue that no consumer holds. They are gone for good."""
+    """Remove every message of a queue that no consumer holds. They are gone for good.
+
+    Example:  posthouse purge newark --yes
+    """
     if not is_sure:
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody can be asked here; say --yes", param_hint="--yes")

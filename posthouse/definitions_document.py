@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from posthouse.queue_policies import unrouted_unless_said
 from posthouse.transport.descriptions import BindingSpec, BreakerSpec, ExchangeSpec, QueueSpec, RetrySpec
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.messages_definitions import Definitions
@@ -44,6 +45,8 @@ def _mirror(struct: type[msgspec.Struct], nested: dict[str, Any]) -> type[msgspe
         kind = nested.get(field.name, field.type)
         if field.default is msgspec.NODEFAULT:
             fields.append((field.name, kind))
+        elif field.name == "unrouted":
+            fields.append((field.name, kind, None))
         elif field.name in nested and field.default is not None:
             fields.append((field.name, kind, msgspec.field(default_factory=kind)))
         else:
@@ -53,7 +56,7 @@ def _mirror(struct: type[msgspec.Struct], nested: dict[str, Any]) -> type[msgspe
 
 _Retry: Any = _mirror(RetrySpec, {})
 _Breaker: Any = _mirror(BreakerSpec, {})
-_Exchange: Any = _mirror(ExchangeSpec, {})
+_Exchange: Any = _mirror(ExchangeSpec, {"unrouted": str | None})
 _Queue: Any = _mirror(QueueSpec, {"retry": _Retry, "breaker": _Breaker | None})
 _Binding: Any = _mirror(BindingSpec, {})
 _Schedule: Any = msgspec.defstruct(
@@ -172,7 +175,7 @@ def content_of(document: object) -> Content:
     if said.version != VERSION:
         raise InvalidArgument(f"the definitions are of version {said.version}; this posthouse reads version {VERSION}")
     definitions = Definitions(
-        exchanges=tuple(ExchangeSpec(**_own(one)) for one in said.exchanges),
+        exchanges=tuple(_exchange(one) for one in said.exchanges),
         queues=tuple(_queue(one) for one in said.queues),
         bindings=tuple(_binding(one, place) for place, one in enumerate(said.bindings)),
     )
@@ -181,6 +184,14 @@ def content_of(document: object) -> Content:
 
 def _own(said: msgspec.Struct) -> dict[str, Any]:
     return {name: getattr(said, name) for name in said.__struct_fields__}
+
+
+def _exchange(said: Any) -> ExchangeSpec:
+    """Where the policy for what no queue wants is left out, it is the one a client would ask for."""
+    fields = _own(said)
+    if fields["unrouted"] is None:
+        fields["unrouted"] = unrouted_unless_said(said.alternate, auto_delete=said.auto_delete)
+    return ExchangeSpec(**fields)
 
 
 def _queue(said: Any) -> QueueSpec:

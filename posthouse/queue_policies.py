@@ -70,6 +70,11 @@ def _dead_letter_exchange(policies: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def unrouted_unless_said(alternate: str | None, *, auto_delete: bool) -> str:
+    """What an exchange does with what no queue wants. What holds messages for queues to come must not go by itself."""
+    return "alternate" if alternate is not None else "return" if auto_delete else "hold"
+
+
 def hold_bounds(given: dict[str, Any]) -> dict[str, int]:
     """Fields of an `ExchangeSpec`; what is None is left to the broker's configuration. Raises InvalidArgument."""
     fields: dict[str, int] = {}

@@ -16,7 +16,7 @@ import msgspec
 from posthouse.arguments import check_count, check_seconds, check_yes_or_no
 from posthouse.asking import Call, result_of
 from posthouse.message import Message, Slice
-from posthouse.queue_policies import hold_bounds, queue_policies
+from posthouse.queue_policies import hold_bounds, queue_policies, unrouted_unless_said
 from posthouse.session import DEFAULT_EXCHANGE
 from posthouse.transport import messages
 from posthouse.transport.descriptions import ExchangeInfo
@@ -93,8 +93,7 @@ def declare_exchange(
     hold: dict[str, Any],
 ) -> Request[None]:
     if unrouted is None:
-        # What holds messages for queues to come must not go by itself.
-        unrouted = "alternate" if alternate is not None else "return" if auto_delete else "hold"
+        unrouted = unrouted_unless_said(alternate, auto_delete=auto_delete)
     spec = ExchangeSpec(
         name=check_name("exchange", name),
         kind=kind,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.text import Text
 
 from posthouse.cli_output import STATE_STYLES, count, duration, printable, size
@@ -24,7 +24,6 @@ WIDE_CELLS: Final = 110
 BARS: Final = "▁▂▃▄▅▆▇█"
 OLD_S: Final = 60.0
 _HOT: Final = 0.8
-_NARROWEST: Final = 40
 
 
 class Column(NamedTuple):
@@ -38,21 +37,21 @@ class Column(NamedTuple):
 
 
 _COLUMNS: Final = (
-    Column("READY", 7, lambda row, now: short(row.ready), SortKey.READY,
+    Column("READY", 5, lambda row, now: short(row.ready), SortKey.READY,
            lambda row: "yellow" if row.ready and not row.consumers and row.kind == "queue" else ""),
-    Column("UNACKED", 7, lambda row, now: short(row.unacked), SortKey.UNACKED),
-    Column("IN/S", 6, lambda row, now: short(row.in_per_s), SortKey.IN),
-    Column("OUT/S", 6, lambda row, now: short(row.out_per_s), SortKey.OUT),
+    Column("UNACK", 5, lambda row, now: short(row.unacked), SortKey.UNACKED),
+    Column("IN/S", 5, lambda row, now: short(row.in_per_s), SortKey.IN),
+    Column("OUT/S", 5, lambda row, now: short(row.out_per_s), SortKey.OUT),
+    Column("ACK/S", 5, lambda row, now: short(row.acked_per_s)),
     Column("OLDEST", 6, lambda row, now: brief(row.age_s), SortKey.AGE,
            lambda row: "yellow" if row.age_s > OLD_S else ""),
     Column("CONS", 4, lambda row, now: short(row.consumers) if row.kind == "queue" else ""),
     Column("CPU%", 4, lambda row, now: f"{row.cpu * 100:.0f}", SortKey.CPU,
            lambda row: "bold red" if row.cpu > _HOT else ""),
-    Column("MEM", 5, lambda row, now: brief_bytes(row.rss_bytes), SortKey.MEMORY),
+    Column("MEM", 4, lambda row, now: brief_bytes(row.rss_bytes), SortKey.MEMORY),
     Column("RST", 4, lambda row, now: short(row.restarts), SortKey.RESTARTS,
            lambda row: "yellow" if row.restarts else ""),
-    Column("ACK/S", 6, lambda row, now: short(row.acked_per_s)),
-    Column("RETRY", 6, lambda row, now: short(row.waiting)),
+    Column("RETRY", 5, lambda row, now: short(row.waiting)),
     Column("DEAD/S", 6, lambda row, now: short(row.dead_per_s), None, lambda row: "red" if row.dead_per_s else ""),
     Column("JOURNAL", 7, lambda row, now: brief_bytes(row.journal_bytes)),
     Column("UP", 6, lambda row, now: brief(now - row.started_at) if row.started_at and row.state == "up" else ""),
@@ -81,9 +80,11 @@ def screen(overview: Overview, rows: Sequence[Row], totals: Totals, view: View, 
     table = _table(shown, view, width, overview.at_ms / 1000)
     if len(shown) < len(rows):
         table.append(Text(f"  and {count(len(rows) - len(shown))} more", "dim"))
-    lines: list[RenderableType] = [*head, *table]
+    lines = [*head, *table]
     if height and foot:
-        lines += [Text("")] * max(0, height - len(lines) - 1)
+        lines = lines[: height - 1] + [Text("")] * max(0, height - len(lines) - 1)
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
     return Group(*lines, *foot)
 
 
@@ -120,8 +121,6 @@ def _head(overview: Overview, totals: Totals, width: int) -> list[Text]:
     if width >= WIDE_CELLS:
         lines += _history(overview, width)
     lines += [Text(f"! {printable(alarm.text)}", "bold red") for alarm in overview.standing[-ALARMS_MAX:]]
-    for line in lines:
-        line.truncate(width, overflow="ellipsis")
     return [*lines, Text("")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from posthouse.actors.declaration import EVENTS_EXCHANGE
 from posthouse.transport.messages import BindingSpec, DeleteQueue, ExchangeSpec, PrepareDelete, QueueSpec, Reply
 from posthouse.transport.messages_definitions import Define, Defined, Definitions, DescribeTopology
 from posthouse.transport.messages_sessions import ConnectionInfo, ListConnections, ListSessions, SessionInfo
@@ -101,3 +102,13 @@ def test_connections_are_put_together_from_what_all_actors_tell() -> None:
     world.bench.run()
     (found,) = result_of(world.client.hears(), list[ConnectionInfo])
     assert [session.actor for session in found.sessions] == ["queue:ewr", "registry"]
+
+
+def test_an_exchange_of_the_brokers_own_is_declared_once_and_told_like_any_other() -> None:
+    world = RegistryWorld((EVENTS_EXCHANGE,))
+    (own,) = _told(world).exchanges
+    assert (own.name, own.internal) == (EVENTS_EXCHANGE.name, True)
+    assert f"exchange:{own.name}" in [started.id for started in world.started]
+    world.crash(boot="second", power=True)
+    world.obey()
+    assert _told(world).exchanges == (own,)

@@ -35,7 +35,7 @@ class RegistryWorld:
 
     actor: RegistryActor
 
-    def __init__(self) -> None:
+    def __init__(self, own_exchanges: tuple[ExchangeSpec, ...] = ()) -> None:
         self.boot = "first"
         self.removed: list[QueueSpec | ExchangeSpec] = []
         self.started: list[control.StartChild] = []
@@ -45,7 +45,9 @@ class RegistryWorld:
         self.generation = 1
 
         def make(context: Context) -> Actor:
-            self.actor = RegistryActor(context, boot=self.boot, remove_journal=self.removed.append)
+            self.actor = RegistryActor(
+                context, boot=self.boot, remove_journal=self.removed.append, own_exchanges=own_exchanges
+            )
             return self.actor
 
         self.bench = ActorBench("registry", make)

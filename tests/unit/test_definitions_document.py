@@ -72,6 +72,17 @@ def test_what_is_written_is_read_as_it_was_without_what_belongs_to_one_broker() 
     assert document_of(content.definitions, content.schedules) == written
 
 
+def test_an_exchange_that_does_not_say_what_becomes_of_the_unrouted_holds_it_as_for_clients() -> None:
+    exchanges = [
+        {"name": "a", "kind": "topic"},
+        {"name": "b", "kind": "topic", "auto_delete": True},
+        {"name": "c", "kind": "topic", "alternate": "a"},
+        {"name": "d", "kind": "topic", "unrouted": "drop"},
+    ]
+    content = content_of(_document(exchanges=exchanges))
+    assert [one.unrouted for one in content.definitions.exchanges] == ["hold", "return", "alternate", "drop"]
+
+
 def test_a_body_that_is_no_text_is_written_in_base64() -> None:
     written = document_of(Definitions(), [RecurringInfo(schedule_id=1, key="k", exchange="", routing_key="q", size=1,
                                                         every_ms=100, body=b"\xff")])  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from posthouse.actors.declaration import DEFAULT_EXCHANGE
+from posthouse.actors.declaration import DEFAULT_EXCHANGE, EVENTS_EXCHANGE
 from posthouse.actors.topology import Topology
 from posthouse.transport.errors import InvalidArgument, PreconditionFailed, ResourceLocked
-from posthouse.transport.messages import ExchangeSpec, QueueSpec, TopologyChange
+from posthouse.transport.messages import BindingSpec, ExchangeSpec, QueueSpec, TopologyChange
 
 
 def applied(topology: Topology, change: TopologyChange | None) -> TopologyChange:
@@ -182,3 +182,22 @@ def test_a_dead_letter_exchange_need_not_exist_and_may_be_the_default_one() -> N
         applied(topology, topology.declare_queue(spec))
     with pytest.raises(PreconditionFailed, match="dead_letter_exchange is 'not-yet', not None"):
         topology.declare_queue(QueueSpec(name="q-not-yet", dead_letter_routing_key=None))
+
+
+def test_an_exchange_of_the_brokers_own_is_led_to_by_nobody_and_stays() -> None:
+    topology = Topology()
+    topology.apply(TopologyChange(version=1, put_exchanges=(EVENTS_EXCHANGE, ExchangeSpec(name="e", kind="fanout"))))
+    own = EVENTS_EXCHANGE.name
+    into = BindingSpec(source="e", destination=own, to_exchange=True)
+    for refused in (
+        lambda: topology.delete_exchange(own),
+        lambda: topology.bind(into),
+        lambda: topology.declare_exchange(ExchangeSpec(name="f", kind="fanout", unrouted="alternate", alternate=own)),
+        lambda: topology.declare_queue(QueueSpec(name="q", dead_letter_exchange=own)),
+        lambda: topology.declare_exchange(ExchangeSpec(name="posthouse.other", kind="topic")),
+    ):
+        with pytest.raises(InvalidArgument):
+            refused()  # type: ignore[no-untyped-call]
+    assert topology.declare_exchange(EVENTS_EXCHANGE) is None
+    topology.apply(TopologyChange(version=2, put_queues=(QueueSpec(name="q"),)))
+    assert topology.bind(BindingSpec(source=own, destination="q", key="exited.#")) is not None
