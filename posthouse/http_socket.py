@@ -8,12 +8,32 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
 
-from posthouse.config import HttpAddress
+from posthouse.config import Config, HttpAddress
 from posthouse.transport.errors import AddressInUse
 
 BACKLOG: Final = 128
+
+
+def open_as_configured(config: Config, warn: Callable[[str], None]) -> tuple[socket.socket | None, str]:
+    """The socket and its URL; none where the configuration wants none. Raises AddressInUse.
+
+    Where nobody asked for the default address and it is taken, there is a warning and no socket: a second broker on one
+    machine must start as it did before there was a web page.
+    """
+    address = config.http_address
+    if address is None:
+        return None, ""
+    try:
+        listener = open_http_socket(address)
+    except AddressInUse as error:
+        if config.http is not None:
+            raise
+        warn(f"no web page and no HTTP API: {error}")
+        return None, ""
+    return listener, f"http://{HttpAddress(address.host, listener.getsockname()[1])}"
 
 
 def open_http_socket(address: HttpAddress) -> socket.socket:
@@ -28,8 +48,3 @@ def open_http_socket(address: HttpAddress) -> socket.socket:
         raise AddressInUse(
             f"cannot listen on http://{address}: {why}; is another broker running? see --http"
         ) from error
-
-
-def bound(address: HttpAddress, listener: socket.socket) -> str:
-    """Its URL, with the port that it got."""
-    return f"http://{HttpAddress(address.host, listener.getsockname()[1])}"

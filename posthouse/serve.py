@@ -44,7 +44,7 @@ from posthouse.alerting.letter import Sender
 from posthouse.alerting.settings import read_alerts
 from posthouse.broker_file import BrokerFile
 from posthouse.config import Config
-from posthouse.http_socket import bound, open_http_socket
+from posthouse.http_socket import open_as_configured
 from posthouse.journal_lock import open_journal
 from posthouse.log import Log
 from posthouse.service_manager import ServiceManager
@@ -58,7 +58,7 @@ from posthouse.supervisor.figures import MachineFigures
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.supervisor.machine import read_machine, read_process
 from posthouse.supervisor.supervisor import Callbacks, Supervisor
-from posthouse.transport.errors import AddressInUse, DiskFault, JournalCorrupt, PreconditionFailed
+from posthouse.transport.errors import DiskFault, JournalCorrupt, PreconditionFailed
 from posthouse.transport.messages import ExchangeSpec, QueueSpec
 from posthouse.transport.names import DEAD_LETTER, DELAY, MONITOR, REGISTRY, WEB
 from posthouse.transport.sockets import Sockets
@@ -125,7 +125,9 @@ class Broker:
     def run(self) -> int:
         service = self._service
         callbacks = Callbacks(self._up, self._announced, self._log.alarm, self._event, service.scanned)
-        self._open_http()
+        self._http_socket, self._http = open_as_configured(
+            self._config, lambda text: self._log.warning("cannot_serve_http", text)
+        )
         try:
             return Supervisor(self._tree(), self._directory, callbacks).run()
         finally:
@@ -324,20 +326,6 @@ class Broker:
         shutil.rmtree(self._journal_of(spec), ignore_errors=True)
 
     # ---- the socket for HTTP ----
-
-    def _open_http(self) -> None:
-        """Nothing has been started yet. Raises AddressInUse, unless it is the default that nobody asked for."""
-        address = self._config.http_address
-        if address is None:
-            return
-        try:
-            self._http_socket = open_http_socket(address)
-        except AddressInUse as error:
-            if self._config.http is not None:
-                raise
-            self._log.warning("cannot_serve_http", f"no web page and no HTTP API: {error}")
-            return
-        self._http = bound(address, self._http_socket)
 
     def _close_http(self) -> None:
         """In a child this closes its copy only."""

@@ -77,13 +77,14 @@ class BrokerProcess:
         place: Path,
         *options: str,
         listen: str = "tcp://127.0.0.1:0",
-        http: str = "off",
+        http: str | None = "off",
         data: str = "d",
         failpoints: Sequence[Failpoint] = (),
     ) -> None:
         self.data = place / data
         self.tcp = listen
-        self.http = http
+        self.http = http or ""
+        self._says_http = http is not None
         self.seen: set[int] = set()
         """Every process it ever had."""
         self._options = options
@@ -113,7 +114,8 @@ class BrokerProcess:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it without waiting for anything."""
         assert self._process is None, "it runs already"
-        where = [*([] if self.tcp == "" else ["--listen", self.tcp]), "--http", self.http]
+        where = [] if self.tcp == "" else ["--listen", self.tcp]
+        where += ["--http", self.http] if self._says_http else []
         program = ["posthouse.testing"] if self._failpoints else ["posthouse", "serve"]
         with self._log.open("ab") as log:
             self._life_begins_at = self._read_to = log.tell()

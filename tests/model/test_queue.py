@@ -21,7 +21,15 @@ from posthouse.actors.stored_batch import Bytes
 from posthouse.transport import messages
 from posthouse.transport.messages import Batch, Options, Outcome, QueueSpec
 from tests.support.queue_model import (
-    Holder, QueueModel, Record, assert_same, contents, offsets_of, rebuilt, rebuilt_one_by_one, spread,
+    Holder,
+    QueueModel,
+    Record,
+    assert_same,
+    contents,
+    offsets_of,
+    rebuilt,
+    rebuilt_one_by_one,
+    spread,
 )  # fmt: skip
 from tests.support.queue_samples import sample_batch, sample_body
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast, final
 
 import httpx
 from starlette.types import ASGIApp
 
+from posthouse.web.app import make_app
+from posthouse.web.connection import Connection
+from posthouse.web.request_context import Web
 from posthouse.web.settings import WebSettings
 
 ADDRESS: Final = "http://127.0.0.1:15670"
@@ -38,3 +41,34 @@ def ask(app: ASGIApp, method: str, path: str, **more: Any) -> httpx.Response:
 def error_of(answer: httpx.Response) -> tuple[int, str]:
     """Status and code of an answer that is an error."""
     return answer.status_code, answer.json()["error"]["code"]
+
+
+@final
+class OneAnswer:
+    """A client that says the same to whatever it is asked, and notes it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._answer = answer
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("admin", "held", "delayed", "dead_letters", "monitor"):
+            return self
+
+        async def answer(*given: Any, **named: Any) -> Any:
+            self.asked.append((name, given, named))
+            if isinstance(self._answer, BaseException):
+                raise self._answer
+            return self._answer
+
+        return answer
+
+    async def broker(self) -> OneAnswer:
+        """It is its own connection."""
+        return self
+
+    async def close(self) -> None: ...
+
+
+def app_of(client: OneAnswer) -> ASGIApp:
+    return make_app("", SETTINGS, Web(cast("Connection", client), SETTINGS))

@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast, final
+from typing import Any, Final
 
 import msgspec
 import pytest
-from starlette.types import ASGIApp
 
 from posthouse.transport import errors
 from posthouse.transport.descriptions import ConsumerInfo, QueueInfo
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.web.api import OPERATIONS, ROOT
-from posthouse.web.app import make_app
-from posthouse.web.connection import Connection
 from posthouse.web.faults import status_of
-from posthouse.web.request_context import Web
-from tests.support.web_client import SETTINGS, ask, error_of
+from tests.support.web_client import OneAnswer, app_of, ask, error_of
 
 QUEUE: Final = QueueInfo(name="a/b", ready=3)
-
-
-@final
-class OneAnswer:
-    """A client that says the same to whatever it is asked, and notes it."""
-
-    def __init__(self, answer: Any) -> None:
-        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self._answer = answer
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("admin", "held", "delayed", "dead_letters", "monitor"):
-            return self
-
-        async def answer(*given: Any, **named: Any) -> Any:
-            self.asked.append((name, given, named))
-            if isinstance(self._answer, BaseException):
-                raise self._answer
-            return self._answer
-
-        return answer
-
-    async def broker(self) -> OneAnswer:
-        """It is its own connection."""
-        return self
-
-    async def close(self) -> None: ...
-
-
-def app_of(client: OneAnswer) -> ASGIApp:
-    return make_app("", SETTINGS, Web(cast("Connection", client), SETTINGS))
 
 
 def asked(method: str, path: str, answer: Any = None, **more: Any) -> tuple[Any, OneAnswer]:
