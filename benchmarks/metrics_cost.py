@@ -1,8 +1,8 @@
 """What the figures cost: throughput and CPU with and without measuring, in turns within one run.
 
 Each turn sends the same load through a fresh broker twice, as it is and as `benchmarks.unmeasured`, in changing order,
-so that whatever else the machine does falls on both. The cost is that of the medians. On a machine that is shared the CPU
-of the broker's processes is the steadier of the two figures.
+so that whatever else the machine does falls on both. The cost is that of the medians. On a machine that is shared the
+CPU of the broker's processes is the steadier of the two figures.
 """
 
 from __future__ import annotations
