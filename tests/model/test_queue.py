@@ -20,9 +20,7 @@ from posthouse.actors.retry import OFF
 from posthouse.actors.stored_batch import Bytes
 from posthouse.transport import messages
 from posthouse.transport.messages import Batch, Options, Outcome, QueueSpec
-from tests.support.queue_model import (
-    Holder, QueueModel, Record, assert_same, contents, offsets_of, rebuilt, rebuilt_one_by_one, spread,
-)  # fmt: skip
+from tests.support.queue_model import Holder, QueueModel, Record, contents, offsets_of, one_by_one, rebuilt, spread
 from tests.support.queue_samples import sample_batch, sample_body
 
 SPEC = QueueSpec(name="ewr", retry=OFF, dead_letter="off")
@@ -273,7 +271,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert short.storage.lowest_position() == whole.storage.lowest_position() == lowest
         assert short.storage.mark() == whole.storage.mark()
         assert short.info() == whole.info()
-        assert_same(whole, rebuilt_one_by_one(self.spec, self.everything))
+        one_by_one(self.spec, self.everything, whole)
         for position, kind, payload in self.records:
             short.replay.record(position, kind, payload)
         assert contents(short) == contents(whole)

@@ -92,18 +92,13 @@ def rebuilt(spec: QueueSpec, records: list[Record]) -> QueueState:
     raise AssertionError("a cycle has no end")
 
 
-def rebuilt_one_by_one(spec: QueueSpec, records: list[Record]) -> QueueState:
-    """The same from single records."""
+def one_by_one(spec: QueueSpec, records: list[Record], whole: QueueState) -> None:
+    """From single records a queue is the same as `whole`, which came from chunks."""
     state = QueueState(spec)
     for record in records:
         state.replay.record(*record)
-    return state
-
-
-def assert_same(one: QueueState, other: QueueState) -> None:
-    """Two queues that hold the same and say the same."""
-    assert contents(one) == contents(other)
-    assert (one.info(), one.storage.mark()) == (other.info(), other.storage.mark())
+    assert contents(state) == contents(whole)
+    assert (state.info(), state.storage.mark()) == (whole.info(), whole.storage.mark())
 
 
 def offsets_of(piece: Slice) -> range:
