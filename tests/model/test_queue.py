@@ -24,13 +24,13 @@ from tests.support.queue_model import (
     Holder,
     QueueModel,
     Record,
-    assert_same,
     contents,
+    model_of,
     offsets_of,
+    one_by_one,
     rebuilt,
-    rebuilt_one_by_one,
     spread,
-)  # fmt: skip
+)
 from tests.support.queue_samples import sample_batch, sample_body
 
 SPEC = QueueSpec(name="ewr", retry=OFF, dead_letter="off")
@@ -281,7 +281,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert short.storage.lowest_position() == whole.storage.lowest_position() == lowest
         assert short.storage.mark() == whole.storage.mark()
         assert short.info() == whole.info()
-        assert_same(whole, rebuilt_one_by_one(self.spec, self.everything))
+        one_by_one(self.spec, self.everything, whole)
         for position, kind, payload in self.records:
             short.replay.record(position, kind, payload)
         assert contents(short) == contents(whole)
@@ -304,33 +304,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.records = [record for record in self.records if record[0] not in gone]
         self.everything = self.everything[:kept]
         self.state = rebuilt(self.spec, self.records)
-        self.model = self.synced_model if kept == self.synced_to else self.model_from_records()
+        self.model = (
+            self.synced_model if kept == self.synced_to else model_of(self.everything, has_priority=self.spec.priority)
+        )
         self.settle_numbers()
-
-    def model_from_records(self) -> QueueModel:
-        """The naive reading of the records: every fact applied to single messages."""
-        model = QueueModel()
-        for _, kind, payload in self.everything:
-            if kind == Kind.STORE:
-                first, raw = queue_records.decode_store(payload)
-                batch = messages.decode(raw)
-                assert isinstance(batch, Batch)
-                model.next_offset = first
-                asked = 0 if batch.options is None else batch.options.priority
-                priority = asked if self.spec.priority else 0
-                model.store(batch.stream, batch.first_seq, batch.count, True, priority)
-            elif kind == Kind.MARK:
-                mark = queue_records.decode_mark(payload)
-                model.next_offset = mark.next_offset
-                model.streams.update(zip(mark.streams[::2], mark.streams[1::2], strict=True))
-            elif kind != Kind.MOVED:
-                flat = queue_records.decode_ranges(payload)
-                for offset in spread(list(zip(flat[::2], flat[1::2], strict=True))):
-                    if kind == Kind.DELIVERED and offset in model.messages:
-                        model.messages[offset].times += 1
-                    elif kind != Kind.DELIVERED:
-                        model.messages.pop(offset, None)
-        return model
 
     def settle_numbers(self) -> None:
         """What a restart may forget: numbers used only by what was in no journal, or not synced."""

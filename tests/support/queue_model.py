@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 
+from posthouse.actors import queue_records
+from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.stored_batch import Slice
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
-from posthouse.transport.messages import QueueSpec
+from posthouse.transport.messages import Batch, QueueSpec
 
 Holder = tuple[int, int]
 Record = tuple[int, int, bytes]
@@ -92,18 +94,13 @@ def rebuilt(spec: QueueSpec, records: list[Record]) -> QueueState:
     raise AssertionError("a cycle has no end")
 
 
-def rebuilt_one_by_one(spec: QueueSpec, records: list[Record]) -> QueueState:
-    """The same from single records."""
+def one_by_one(spec: QueueSpec, records: list[Record], whole: QueueState) -> None:
+    """From single records a queue is the same as `whole`, which came from chunks."""
     state = QueueState(spec)
     for record in records:
         state.replay.record(*record)
-    return state
-
-
-def assert_same(one: QueueState, other: QueueState) -> None:
-    """Two queues that hold the same and say the same."""
-    assert contents(one) == contents(other)
-    assert (one.info(), one.storage.mark()) == (other.info(), other.storage.mark())
+    assert contents(state) == contents(whole)
+    assert (state.info(), state.storage.mark()) == (whole.info(), whole.storage.mark())
 
 
 def offsets_of(piece: Slice) -> range:
@@ -128,3 +125,29 @@ def contents(state: QueueState) -> dict[int, tuple[int, bytes]]:
             body = bytes(part.bodies[index * size : (index + 1) * size])
             found[piece.first_offset + index] = (piece.attempt, body)
     return found
+
+
+def model_of(records: list[Record], *, has_priority: bool) -> QueueModel:
+    """The naive reading of the records: every fact applied to single messages."""
+    model = QueueModel()
+    for _, kind, payload in records:
+        if kind == Kind.STORE:
+            first, raw = queue_records.decode_store(payload)
+            batch = messages.decode(raw)
+            assert isinstance(batch, Batch)
+            model.next_offset = first
+            asked = 0 if batch.options is None else batch.options.priority
+            priority = asked if has_priority else 0
+            model.store(batch.stream, batch.first_seq, batch.count, True, priority)
+        elif kind == Kind.MARK:
+            mark = queue_records.decode_mark(payload)
+            model.next_offset = mark.next_offset
+            model.streams.update(zip(mark.streams[::2], mark.streams[1::2], strict=True))
+        elif kind != Kind.MOVED:
+            flat = queue_records.decode_ranges(payload)
+            for offset in spread(list(zip(flat[::2], flat[1::2], strict=True))):
+                if kind == Kind.DELIVERED and offset in model.messages:
+                    model.messages[offset].times += 1
+                elif kind != Kind.DELIVERED:
+                    model.messages.pop(offset, None)
+    return model
