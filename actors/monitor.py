@@ -21,6 +21,7 @@ from posthouse.actors.alerting import OWN_ALARMS, Alerting
 from posthouse.actors.broker_events import BrokerEvents
 from posthouse.actors.event_publisher import EventPublisher
 from posthouse.actors.readings import Readings, ReadPage, ReadProcess
+from posthouse.actors.tallies import Totals
 from posthouse.actors.topology_news import ConsumerNews, News, TopologyNews
 from posthouse.supervisor import control_messages as control
 from posthouse.supervisor.figures import MachineFigures
@@ -73,6 +74,7 @@ class MonitorActor:
 
     def __init__(self, context: Context, facts: BrokerFacts, senses: Senses, alerting: Alerting | None = None) -> None:
         self._context = context
+        self._totals = Totals(context.meter)
         self._facts = facts
         self._senses = senses
         self._alerting = alerting or Alerting(context, AlertSettings({}), NoDesk())
@@ -159,8 +161,8 @@ class MonitorActor:
         self._publisher.publish(self._events)
 
     def measure(self, meter: Meter) -> None:
-        meter.set(measures.EVENTS_PUBLISHED, self._publisher.published)
-        meter.set(measures.EVENTS_DROPPED, self._publisher.dropped)
+        self._totals.count(measures.EVENTS_PUBLISHED, self._publisher.published)
+        self._totals.count(measures.EVENTS_DROPPED, self._publisher.dropped)
         self._alerting.measure(meter)
 
     # ---- inside ----

@@ -9,7 +9,7 @@ Costs are per slice. Times are those of the queue's clock, but for the moment of
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple, final
+from typing import Final, final
 
 from posthouse.actors import measures
 from posthouse.actors.measure import MICRO
@@ -24,59 +24,84 @@ WAITED_MS_MAX: Final = 30 * 24 * 3_600_000
 """A publisher may say that it published in another century; that must not spoil the sum of all others."""
 
 
-class _Handout(NamedTuple):
-    given_ms: int
-    session: int
-    consumer: int
-    first: int
-    last: int
-    attempt: int
+RESOLUTION_MS: Final = 100
+"""What a consumer is given within this time, one after the other, counts as given with the first of it."""
+
+_Handout = list[int]
+"""Given when, session, consumer, first, last, attempt. A list: one is made per slice, and some are extended."""
 
 
 @final
 class Handouts:
     """Those of one queue."""
 
-    __slots__ = ("_consumers", "_given", "_look_at", "attempts", "waits")
+    __slots__ = ("_consumers", "_given", "_last", "_look_at", "attempts", "waits")
 
     def __init__(self, consumers: Consumers) -> None:
         self._consumers = consumers
         self._given: deque[_Handout] = deque()
+        self._last: _Handout | None = None
         self._look_at = REMEMBERED_MIN
         self.attempts = Tally(measures.ATTEMPT)
         self.waits = Tally(measures.DELIVERY)
 
     def given(self, deliveries: list[Delivery], now_ms: int) -> None:
         """Consumers were given these."""
-        first_attempts = 0
+        first_attempts = waiting = 0
+        waited_ms = -1
+        last = self._last
         for one in deliveries:
-            if one.attempt == 1:
-                first_attempts += one.count
-                waited_ms = now_ms - one.entry.published_ms
-                self.waits.observe(min(max(waited_ms, 0), WAITED_MS_MAX) * 1_000, one.count)
+            count, attempt = one.count, one.attempt
+            if attempt == 1:
+                first_attempts += count
+                waits_ms = now_ms - one.entry.published_ms
+                if waits_ms != waited_ms:
+                    self._waited(waited_ms, waiting)
+                    waited_ms, waiting = waits_ms, 0
+                waiting += count
             else:
-                self.attempts.observe(one.attempt * MICRO, one.count)
+                self.attempts.observe(attempt * MICRO, count)
             if not one.settled:
-                last = one.first_offset + one.count - 1
-                self._given.append(_Handout(now_ms, one.session, one.consumer, one.first_offset, last, one.attempt))
+                first = one.first_offset
+                if (
+                    last is not None
+                    and last[4] + 1 == first
+                    and last[5] == attempt
+                    and last[2] == one.consumer
+                    and last[1] == one.session
+                    and now_ms - last[0] < RESOLUTION_MS
+                ):
+                    last[4] = first + count - 1
+                else:
+                    last = [now_ms, one.session, one.consumer, first, first + count - 1, attempt]
+                    self._given.append(last)
+        self._last = last
+        self._waited(waited_ms, waiting)
         if first_attempts:
             self.attempts.observe(MICRO, first_attempts)
         if len(self._given) > self._look_at:
             self._given = deque(one for one in self._given if self._is_held(one))
             self._look_at = max(REMEMBERED_MIN, 2 * len(self._given))
+            self._last = None
 
     def oldest_ms(self) -> int | None:
         """Since when the longest-held delivery is held; None when nothing is."""
         given = self._given
         while given:
             if self._is_held(given[0]):
-                return given[0].given_ms
+                return given[0][0]
             given.popleft()
+        self._last = None
         return None
+
+    def _waited(self, waited_ms: int, count: int) -> None:
+        if count:
+            self.waits.observe(min(max(waited_ms, 0), WAITED_MS_MAX) * 1_000, count)
 
     def _is_held(self, one: _Handout) -> bool:
         """Some of it is held by the same consumer, and was not given back and delivered again meanwhile."""
-        holder = self._consumers.find(one.session, one.consumer)
-        return holder is not None and any(
-            attempt == one.attempt for _, _, attempt in holder.unacked.pieces(one.first, one.last)
-        )
+        _, session, consumer, first, last, attempt = one
+        holder = self._consumers.find(session, consumer)
+        if holder is None or not holder.unacked or holder.unacked.first > last:
+            return False
+        return any(held_at == attempt for _, _, held_at in holder.unacked.pieces(first, last))

@@ -117,13 +117,24 @@ class Receipts:
     def send(self) -> None:
         """Answer everything that is finished."""
         finished, self._finished = self._finished, []
-        for pending in finished:
-            if pending.began_us >= 0:
-                self.unconfirmed -= pending.count
-                self.confirms.observe(self._context.monotonic_us - pending.began_us)
+        self._time(finished)
         index = 0
         while index < len(finished):
             index = self._send(finished, index)
+
+    def _time(self, finished: list[Pending]) -> None:
+        """How long they took. What came in one round began at the same moment, and is mostly answered together."""
+        began_us, batches = -1, 0
+        for pending in finished:
+            if pending.began_us >= 0:
+                self.unconfirmed -= pending.count
+                if pending.began_us != began_us:
+                    if batches:
+                        self.confirms.observe(self._context.monotonic_us - began_us, batches)
+                    began_us, batches = pending.began_us, 0
+                batches += 1
+        if batches:
+            self.confirms.observe(self._context.monotonic_us - began_us, batches)
 
     def _send(self, finished: list[Pending], index: int) -> int:
         """One receipt for as many neighbours as share stream and queues; returns the index after them."""
