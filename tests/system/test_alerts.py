@@ -182,8 +182,10 @@ def test_a_killed_monitor_neither_repeats_nor_forgets(start: Start, receiver: Re
     silence = broker.alerts.silence("oldest-*", "queue:*", for_s=600, comment="why")
     process.kill("queue:orders")
     receiver.hears("crash", "queue:orders")
+    delivered(broker)
     process.kill("monitor")
     receiver.hears("crash", "monitor")
+    delivered(broker)
     process.kill("monitor")
     found = eventually(lambda: (listing := broker.alerts.list()).silences and listing)
     assert found.silences == [silence]
@@ -191,6 +193,11 @@ def test_a_killed_monitor_neither_repeats_nor_forgets(start: Start, receiver: Re
     told = [alert for taken in receiver.taken for alert in taken.body["firing"]]
     assert sum((alert["rule"], alert["subject"]) == ("crash", "queue:orders") for alert in told) == 1
     assert len({taken.body["id"] for taken in receiver.taken}) == len(receiver.taken)
+
+
+def delivered(broker: posthouse.Broker) -> None:
+    """Waits until the monitor knows that its notices arrived; one killed between that and the answer tells it again."""
+    eventually(lambda: all(target.waiting == 0 for target in broker.alerts.list().targets))
 
 
 def test_alerts_are_told_while_the_registry_is_down(start: Start, receiver: Receiver) -> None:
