@@ -344,7 +344,10 @@ def pause(broker: Broker, queue: Queue) -> None:
 
 @with_broker
 def resume(broker: Broker, queue: Queue) -> None:
-    """Let a paused queue deliver again."""
+    """Let a paused queue deliver again.
+
+    Example:  posthouse resume newark
+    """
     broker.admin.resume_queue(queue)
     say(f"resumed {printable(queue)}")
 
