@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, final
 
 from posthouse.actors import measures
 from posthouse.actors.measure import MICRO
+from posthouse.actors.offsets import RangeMap
 from posthouse.actors.queue_consumers import Consumers
 from posthouse.actors.queue_effects import Delivery
 from posthouse.actors.tallies import Tally
@@ -73,6 +74,13 @@ class Handouts:
                 return given[0].given_ms
             given.popleft()
         return None
+
+    def moments(self) -> dict[tuple[int, int], RangeMap[int]]:
+        """When each offset that may still be held was given last, by session and number of the consumer."""
+        found: dict[tuple[int, int], RangeMap[int]] = {}
+        for one in self._given:
+            found.setdefault((one.session, one.consumer), RangeMap()).put(one.first, one.last, one.given_ms)
+        return found
 
     def _is_held(self, one: _Handout) -> bool:
         """Some of it is held by the same consumer, and was not given back and delivered again meanwhile."""
