@@ -59,7 +59,7 @@ class DoorLoop:
         for message in self._life.control.receive():
             if isinstance(message, control.Stop):
                 self._is_stopping = True
-            if isinstance(message, control.Up | control.Down):
+            if isinstance(message, control.Down):
                 outbound = self._sockets.outbound
                 for name in outbound.names_of(message.id):
                     outbound.disconnect(name)
@@ -68,7 +68,7 @@ class DoorLoop:
     def _pass_on(self, served: Router) -> None:
         door, outbound, figures = self._door, self._sockets.outbound, self._figures
         for name, endpoint in door.to_connect:
-            outbound.connect(name, endpoint)
+            outbound.connect_life(name.decode().rpartition("/")[0], name, endpoint)
         door.to_connect.clear()
         gone: dict[bytes, None] = {}
         for client, frame in door.to_clients:

@@ -87,8 +87,7 @@ class Loop:
     def _connect(self) -> None:
         for route, endpoint in self._cell.to_connect:
             _, name = cast("tuple[str, bytes]", route)
-            self._forget(name.decode().rpartition("/")[0])
-            self._sockets.outbound.connect(name, endpoint)
+            self._sockets.outbound.connect_life(name.decode().rpartition("/")[0], name, endpoint)
         self._cell.to_connect.clear()
 
     def _forget(self, actor_id: str) -> None:

@@ -13,6 +13,7 @@ from typing import Final, final
 
 from posthouse.actors import measures
 from posthouse.actors.measure import MICRO
+from posthouse.actors.offsets import RangeMap
 from posthouse.actors.queue_consumers import Consumers
 from posthouse.actors.queue_effects import Delivery
 from posthouse.actors.tallies import Tally
@@ -93,6 +94,14 @@ class Handouts:
             given.popleft()
         self._last = None
         return None
+
+    def moments(self) -> dict[tuple[int, int], RangeMap[int]]:
+        """When each offset that may still be held was given last, by session and number of the consumer."""
+        found: dict[tuple[int, int], RangeMap[int]] = {}
+        for one in self._given:
+            given_ms, session, consumer, first, last, _ = one
+            found.setdefault((session, consumer), RangeMap()).put(first, last, given_ms)
+        return found
 
     def _waited(self, waited_ms: int, count: int) -> None:
         if count:

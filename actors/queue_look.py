@@ -7,11 +7,12 @@ without sending them. Costs are per range and per batch looked at, and per messa
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, final
 
 import msgspec
 
+from posthouse.actors.offsets import RangeMap
 from posthouse.actors.queue_consumers import Consumer, Consumers
 from posthouse.actors.queue_contents import QueueContents
 from posthouse.actors.queue_ready import PriorityReady
@@ -37,10 +38,15 @@ ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 READ_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of batches that one look reads, from memory or from disk, unless one batch alone has more."""
 
+Given = Mapping[tuple[int, int], RangeMap[int]]
+"""When each offset was given last, by session and number of the consumer that holds it."""
+
 
 @final
 class Found(NamedTuple):
-    """A range of offsets at one place. `times`: how often it was delivered, `due_ms`: when it is ready again."""
+    """A range of offsets at one place. `times`: how often it was delivered, `due_ms`: when it is ready again,
+    `since_ms`: when its holder was given it.
+    """
 
     first: int
     last: int
@@ -48,6 +54,7 @@ class Found(NamedTuple):
     place: str
     holder: Consumer | None = None
     due_ms: int = 0
+    since_ms: int = 0
 
     @property
     def attempt(self) -> int:
@@ -65,8 +72,8 @@ def check_look(message: LookInto) -> None:
         raise InvalidArgument(f"body_bytes_max is {message.body_bytes_max}; it is 0 to {LOOK_BODY_BYTES_MAX}")
 
 
-def find(contents: QueueContents, consumers: Consumers, message: LookInto) -> list[Found]:
-    """The ranges that are asked for, cut at the borders of their batches."""
+def find(contents: QueueContents, consumers: Consumers, message: LookInto, given: Given) -> list[Found]:
+    """The ranges that are asked for, cut at the borders of their batches and deliveries."""
     found: list[Found] = []
     left = message.count
     for one in heapq.merge(*_places(contents, consumers, message.place), key=lambda one: one.first):
@@ -74,7 +81,7 @@ def find(contents: QueueContents, consumers: Consumers, message: LookInto) -> li
         while first <= one.last and left:
             entry = contents.backlog.find(first)
             last = min(one.last, entry.last_offset, first + left - 1)
-            found.append(one._replace(first=first, last=last))
+            found += _cut(one._replace(first=first, last=last), given)
             left -= last - first + 1
             first = last + 1
         if not left:
@@ -99,6 +106,17 @@ def _places(contents: QueueContents, consumers: Consumers, place: str) -> Iterat
         yield (Found(one.item.first, one.item.last, one.item.death.attempt, LEAVING) for one in intents)
 
 
+def _cut(one: Found, given: Given) -> list[Found]:
+    """What one consumer holds may have come to it in several deliveries."""
+    if one.holder is None:
+        return [one]
+    moments = given.get((one.holder.session, one.holder.consumer), RangeMap[int]())
+    pieces = moments.pieces(one.first, one.last)
+    if sum(last - first + 1 for first, last, _ in pieces) != one.last - one.first + 1:
+        return [one]
+    return [one._replace(first=first, last=last, since_ms=at_ms) for first, last, at_ms in pieces]
+
+
 def _held(holder: Consumer) -> Iterator[Found]:
     return (Found(first, last, times, UNACKED, holder) for first, last, times in holder.unacked)
 
@@ -107,7 +125,6 @@ def show(
     found: list[Found],
     entry_of: Callable[[int], StoredBatch],
     bytes_of: Callable[[StoredBatch], Bytes],
-    since_ms: Callable[[Found], int],
     body_bytes_max: int,
 ) -> list[LookedAt]:
     """What is told of them, as far as it fits into one answer; at least the first."""
@@ -136,7 +153,7 @@ def show(
                 sizes=sizes,
                 client="" if holder is None else holder.client_name,
                 consumer=0 if holder is None else holder.consumer,
-                since_ms=since_ms(one) if one.place == UNACKED else 0,
+                since_ms=one.since_ms,
                 due_ms=one.due_ms,
             )
         )

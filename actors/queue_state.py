@@ -309,8 +309,8 @@ class QueueState:
 
     def look(self, message: LookInto, bytes_of: Callable[[StoredBatch], Bytes]) -> list[LookedAt]:
         """The messages that are asked for, where each is and who holds it, with the beginnings of their bodies."""
-        found = queue_look.find(self._contents, self._consumers, message)
-        return queue_look.show(found, self._backlog.find, bytes_of, lambda one: 0, message.body_bytes_max)
+        found = queue_look.find(self._contents, self._consumers, message, self.handouts.moments())
+        return queue_look.show(found, self._backlog.find, bytes_of, message.body_bytes_max)
 
     def pause_all(self, is_paused: bool) -> bool:
         """Deliver nothing to anybody, or go on. True if that is a change, which is to be journaled."""

@@ -132,6 +132,17 @@ class Router:
             self._socket.setsockopt(zmq.CONNECT_ROUTING_ID, name)
             self._socket.connect(endpoint)
 
+    def connect_life(self, actor: str, name: bytes, endpoint: str) -> None:
+        """Connect to one life of an actor and give up its other lives. Again for the same life does nothing.
+
+        A name must not be given up and taken again: ZeroMQ lets go of it only later, and ends the process when it is
+        used before that.
+        """
+        for other in self.names_of(actor):
+            if other != name:
+                self.disconnect(other)
+        self.connect(name, endpoint)
+
     def disconnect(self, name: bytes) -> None:
         """Give up a connection; what ZeroMQ held for it is gone."""
         endpoint = self._connected.pop(name, None)

@@ -22,7 +22,7 @@ bodies            bodies of messages: text, base64, cut to a limit
 shapes            the shape of every answer: records as objects
 operation         one operation of the API: what it takes, what it answers with, who carries it out
 api               the API: finds the operation, reads what came, answers
-api_looking       status, overview, actors, consumers
+api_looking       status, overview, actors, consumers, connections
 api_topology      exchanges, bindings, explain
 api_queues        queues and their messages
 api_held          what exchanges hold
@@ -30,7 +30,11 @@ api_delayed       delayed messages and recurring schedules
 api_dead_letters  dead letters and redrives
 api_events        events, asked for or as a stream
 api_journals      journals: sizes, verification
+api_alerts        alerts, silences, test notices
+api_biography     what became of a message
+api_definitions   everything declared, as one document
 openapi           the OpenAPI document, made of the table of operations
+metrics           the figures for Prometheus
 health            for probes: alive, ready, and why not
 pages/            for people: a room of its own, with its own map
 

@@ -16,7 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from posthouse.transport.errors import InvalidArgument
 from posthouse.web import (
+    api_alerts,
+    api_biography,
     api_dead_letters,
+    api_definitions,
     api_delayed,
     api_events,
     api_held,
@@ -41,8 +44,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *api_held.OPERATIONS,
     *api_delayed.OPERATIONS,
     *api_dead_letters.OPERATIONS,
+    *api_alerts.OPERATIONS,
     *api_events.OPERATIONS,
     *api_journals.OPERATIONS,
+    *api_biography.OPERATIONS,
+    *api_definitions.OPERATIONS,
 )
 
 

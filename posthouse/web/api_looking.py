@@ -8,6 +8,7 @@ import msgspec
 
 from posthouse.transport.descriptions import ConsumerInfo
 from posthouse.transport.messages_monitor import Overview
+from posthouse.transport.messages_sessions import ConnectionInfo
 from posthouse.web.listing import Window, is_named, listing_of, part_of
 from posthouse.web.operation import Call, Operation
 
@@ -71,6 +72,13 @@ class ActorQuery(Window, kw_only=True, forbid_unknown_fields=True):
 
 
 @final
+class ConnectionQuery(Window, kw_only=True, forbid_unknown_fields=True):
+    """`client`: with that text in the client's name."""
+
+    client: str | None = None
+
+
+@final
 class ConsumerQuery(Window, kw_only=True, forbid_unknown_fields=True):
     """`queue`: of that queue only. `client`: with that text in the client's name."""
 
@@ -114,9 +122,19 @@ async def consumers(call: Call) -> Any:
     return part_of(found, wanted)
 
 
+async def connections(call: Call) -> Any:
+    """Who is connected, the oldest first, each with the actors it talks to. The web itself is among them."""
+    wanted: ConnectionQuery = call.query
+    found = [one for one in await (await call.broker()).connections() if is_named(one.client, wanted.client)]
+    return part_of(found, wanted)
+
+
 OPERATIONS: Final = (
     Operation("status", "GET", "/status", status, Status),
     Operation("overview", "GET", "/overview", overview, Overview, query=OverviewQuery),
     Operation("list_actors", "GET", "/actors", actors, listing_of(ActorNode), query=ActorQuery),
+    Operation(
+        "list_connections", "GET", "/connections", connections, listing_of(ConnectionInfo), query=ConnectionQuery
+    ),
     Operation("list_consumers", "GET", "/consumers", consumers, listing_of(ConsumerInfo), query=ConsumerQuery),
 )

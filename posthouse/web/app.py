@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from posthouse.transport.errors import PosthouseError
-from posthouse.web import api, health
+from posthouse.web import api, health, metrics
 from posthouse.web.answers import failed, failed_by
 from posthouse.web.connection import Connection
 from posthouse.web.faults import Fault, HttpFault
@@ -42,7 +42,7 @@ def make_app(broker_address: str, settings: WebSettings, web: Web | None = None)
             await here.connection.close()
 
     app = Starlette(
-        routes=[*health.routes(), *api.routes(), *site.routes()],
+        routes=[*health.routes(), *metrics.routes(), *api.routes(), *site.routes()],
         lifespan=life,
         exception_handlers={
             PosthouseError: _refused,

@@ -11,10 +11,13 @@ from typing import Any, Final, final
 
 import msgspec
 
+from posthouse.definitions import Imported, ImportRefused
 from posthouse.transport import errors
 from posthouse.transport.errors import PosthouseError
+from posthouse.web.shapes import shown_as
 
 RETRY_AFTER_S: Final = 1
+REFUSED_SHOWN_MAX: Final = 100
 
 _STATUS: Final[dict[type[PosthouseError], HTTPStatus]] = {
     errors.UnknownExchange: HTTPStatus.NOT_FOUND,
@@ -22,7 +25,9 @@ _STATUS: Final[dict[type[PosthouseError], HTTPStatus]] = {
     errors.UnknownBinding: HTTPStatus.NOT_FOUND,
     errors.UnknownDelayed: HTTPStatus.NOT_FOUND,
     errors.UnknownDeadLetter: HTTPStatus.NOT_FOUND,
+    errors.UnknownMessage: HTTPStatus.NOT_FOUND,
     errors.PreconditionFailed: HTTPStatus.CONFLICT,
+    ImportRefused: HTTPStatus.CONFLICT,
     errors.ResourceLocked: HTTPStatus.CONFLICT,
     errors.DataDirectoryInUse: HTTPStatus.CONFLICT,
     errors.Unroutable: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -93,4 +98,7 @@ def fault_of(error: PosthouseError) -> Fault:
         return Fault(error.code, text, "unknown")
     if isinstance(error, errors.Unavailable):
         return Fault(error.code, str(error), "not_done" if isinstance(error, errors.NotDone) else "unknown")
+    if isinstance(error, ImportRefused):
+        refused = [shown_as(one, Imported) for one in error.report.refused[:REFUSED_SHOWN_MAX]]
+        return Fault(error.code, str(error), fields={"refused": refused})
     return Fault(error.code, str(error))

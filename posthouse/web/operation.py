@@ -49,7 +49,7 @@ class Operation:
     run: Callable[[Call], Awaitable[Any]]
     answer: Any
     query: type[msgspec.Struct] | None = None
-    body: type[msgspec.Struct] | None = None
+    body: Any = None
     is_body_optional: bool = False
     is_response: bool = False
     media_type: str = "application/json"

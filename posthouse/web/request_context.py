@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar, cast, final
 
 from starlette.requests import Request
 
 from posthouse import aio
+from posthouse.transport.errors import PreconditionFailed
 from posthouse.web.connection import Connection
 from posthouse.web.settings import WebSettings
 
@@ -27,13 +28,24 @@ class Web:
         """Set when the process is told to stop: streams of events end."""
         self.streams = 0
         """How many streams of events are open."""
-        self.verifying = asyncio.Lock()
-        """Whoever reads a whole journal: one at a time."""
+        self._reading: asyncio.Future[Any] | None = None
 
     async def pause(self, duration_s: float) -> None:
         """So many seconds, or until the process is told to stop."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.is_stopping.wait(), duration_s)
+
+    async def read_files(self, read: Callable[..., Answer], *given: Any) -> Answer:
+        """Have journals read by a thread, one reading at a time. Raises PreconditionFailed while another goes on.
+
+        A thread cannot be stopped: who loses patience leaves it behind, and it counts until it has ended.
+        """
+        if self._reading is not None and not self._reading.done():
+            raise PreconditionFailed("other journals are being read for a request; wait until that is done")
+        self._reading = asyncio.ensure_future(asyncio.to_thread(read, *given))
+        self._reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        found: Answer = await asyncio.shield(self._reading)
+        return found
 
     async def unless_stopping(self, work: Coroutine[Any, Any, Answer]) -> Answer | None:
         """What it brings, or None when the process is told to stop first."""

@@ -57,8 +57,10 @@ class _Server(uvicorn.Server):
 
 def serve(life: Life, listener: socket.socket, broker_address: str, settings: WebSettings) -> int:
     """Serve until the supervisor says stop; returns the exit code."""
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_WatchedSelector(life.beacon))) as runner:
-        runner.run(_serve(life, listener, broker_address, settings))
+    # No Runner: at its end it waits for threads that still read journals, and the process ends without them.
+    loop = asyncio.SelectorEventLoop(_WatchedSelector(life.beacon))
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_serve(life, listener, broker_address, settings))
     return 0
 
 

@@ -68,7 +68,7 @@ def test_a_pause_outlives_the_segment_it_was_written_to() -> None:
     world = QueueWorld()
     world.ask(operator(world), PauseQueue(1))
     context = world.actor._context
-    segments.rotate(context.journal, world.actor._state.storage, world.actor._bytes.of, 1 << 26)
+    segments.rotate(context.journal, world.actor._state.storage, world.actor._bytes.of, 1 << 40)
     world.store(b"a")
     world.bench.crash()
     assert world.info().is_paused

@@ -52,7 +52,7 @@ class OneAnswer:
         self._answer = answer
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("admin", "held", "delayed", "dead_letters", "monitor"):
+        if name in ("admin", "held", "delayed", "dead_letters", "monitor", "alerts", "definitions"):
             return self
 
         async def answer(*given: Any, **named: Any) -> Any:
@@ -70,5 +70,5 @@ class OneAnswer:
     async def close(self) -> None: ...
 
 
-def app_of(client: OneAnswer) -> ASGIApp:
-    return make_app("", SETTINGS, Web(cast("Connection", client), SETTINGS))
+def app_of(client: OneAnswer, settings: WebSettings = SETTINGS) -> ASGIApp:
+    return make_app("", settings, Web(cast("Connection", client), settings))

@@ -31,6 +31,24 @@ def look(state: QueueState, count: int = 100, **asked: Any) -> list[LookedAt]:
     return state.look(LookInto(1, count, **asked), raw_of)
 
 
+def test_what_a_consumer_holds_is_told_by_delivery_with_its_time() -> None:
+    state = QueueState(QueueSpec(name="ewr"))
+    state.add_consumer(1, 3, 1, "radar", prefetch=10)
+    for seq, now_ms in ((1, 1_000), (2, 2_000), (3, 3_000)):
+        state.store(*sample_batch(1, first_seq=seq), now_ms=now_ms)
+        state.dispatch(now_ms)
+    state.store(*sample_batch(2, first_seq=4), now_ms=4_000)
+    state.dispatch(4_000)
+    found = look(state, place="unacked")
+    assert [(one.first_offset, len(one.sizes), one.since_ms) for one in found] == [
+        (1, 1, 1_000), (2, 1, 2_000), (3, 1, 3_000), (4, 2, 4_000),
+    ]  # fmt: skip
+    state.settle(1, 3, Outcome.RELEASE, [2, 2])
+    state.dispatch(9_000)
+    assert [one.since_ms for one in look(state, place="unacked", after=1, count=1)] == [9_000]
+    assert [one.since_ms for one in look(state, place="ready")] == []
+
+
 def places(found: list[LookedAt]) -> list[tuple[int, int, str, int]]:
     """First offset, count, place and attempt of each piece."""
     return [(one.first_offset, len(one.sizes), one.place, one.attempt) for one in found]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import pytest
 
+from posthouse.definitions import Imported, ImportRefused, ImportReport
 from posthouse.transport import errors
 from posthouse.transport.descriptions import ConsumerInfo, QueueInfo
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
+from posthouse.transport.messages_monitor import Overview
 from posthouse.web.api import OPERATIONS, ROOT
 from posthouse.web.faults import status_of
-from tests.support.web_client import OneAnswer, app_of, ask, error_of
+from tests.support.web_client import SETTINGS, OneAnswer, app_of, ask, error_of
 
 QUEUE: Final = QueueInfo(name="a/b", ready=3)
 
@@ -203,3 +206,37 @@ def test_every_operation_says_what_it_is_for() -> None:
     for one in OPERATIONS:
         assert one.summary.endswith("."), one.name
         assert "\n" not in one.summary, one.name
+
+
+# ---- what others built, as the API shows it ----
+
+
+def test_an_import_that_is_refused_says_what_stands_in_the_way() -> None:
+    stands = Imported(
+        what="queue", name="q", state="refused", code="precondition_failed", text="max_length is 1, not 2"
+    )
+    error = ImportRefused(ImportReport(is_dry_run=False, definitions=[stands]))
+    answer, client = asked("POST", "/definitions", error, json={"posthouse": "definitions"})
+    assert error_of(answer) == (409, "import_refused")
+    assert [one["name"] for one in answer.json()["error"]["fields"]["refused"]] == ["q"]
+    assert client.asked == [("load", ({"posthouse": "definitions"},), {"dry_run": False})]
+
+
+def test_figures_are_exposed_for_prometheus() -> None:
+    answer = ask(app_of(OneAnswer(Overview(at_ms=1_000, version="1.2.3"))), "GET", "/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "1.2.3" in answer.text
+    assert error_of(ask(app_of(OneAnswer(errors.ActorDown("it restarts"))), "GET", "/metrics")) == (503, "actor_down")
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "9" * 30, "1.0"])
+def test_a_silence_has_a_number(number: str) -> None:
+    assert error_of(asked("DELETE", f"/alerts/silences/{number}")[0]) == (400, "invalid_argument")
+
+
+def test_a_message_that_left_no_trace_has_no_biography(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    settings = msgspec.structs.replace(SETTINGS, data=str(tmp_path))
+    answer = ask(app_of(OneAnswer(None), settings), "GET", f"{ROOT}/messages/a%2Fb/why")
+    assert error_of(answer) == (404, "unknown_message")
