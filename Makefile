@@ -20,7 +20,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.posthouse-setup
 PYTEST := $(BIN)/python -m pytest -q
 # Everything but real processes and hours; those run after it, file by file.
-FAST := --ignore=tests/system --ignore=tests/soak
+FAST := --ignore=tests/system --ignore=tests/browser --ignore=tests/soak
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test test-all coverage simulate chaos soak lint format bench docs clean
@@ -47,11 +47,11 @@ run: $(STAMP) ## a broker on loopback with its data in $(DATA); Ctrl-C stops it
 
 test: $(STAMP) ## all layers but the hour-long ones
 	$(PYTEST) -n $(JOBS) -m "not slow" $(FAST) $(ARGS)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" tests/system $(ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" tests/system tests/browser $(ARGS)
 
 test-all: $(STAMP) ## everything, with many more examples and schedules
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough $(FAST) $(ARGS)
-	$(PYTEST) tests/system $(wildcard tests/soak) $(ARGS)
+	$(PYTEST) tests/system tests/browser $(wildcard tests/soak) $(ARGS)
 	$(MAKE) simulate RUNS=20000
 
 coverage: $(STAMP) ## statement and branch coverage of the layers that run in one process

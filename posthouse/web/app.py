@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from posthouse.transport.errors import PosthouseError
 from posthouse.web import api, health, metrics
@@ -53,7 +53,12 @@ def make_app(broker_address: str, settings: WebSettings, web: Web | None = None)
     )
     app.router.redirect_slashes = False
     app.state.web = here
-    return Guard(app, settings)
+    return Guard(app, settings, _refused_by_guard)
+
+
+def _refused_by_guard(scope: Scope, error: HttpFault) -> Response:
+    request = Request(scope)
+    return failed_page(request, error) if wants_page(request) else failed_by(error)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

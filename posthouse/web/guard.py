@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from typing import Final, final
@@ -41,7 +41,8 @@ CSP: Final = (
 HEADERS: Final = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # Not "no-referrer": under that browsers send `Origin: null` with the forms of our own pages.
+    "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -52,11 +53,14 @@ CACHE_CONTROL: Final = "no-store"
 
 @final
 class Guard:
-    """Around the application. Refuses with JSON; puts the CSRF token of a page into `scope["state"]`."""
+    """Around the application. Puts the CSRF token of a page into `scope["state"]`; `refuse` answers what it refuses."""
 
-    def __init__(self, app: ASGIApp, settings: WebSettings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: WebSettings, refuse: Callable[[Scope, HttpFault], ASGIApp] | None = None
+    ) -> None:
         self._app = app
         self._settings = settings
+        self._refuse = refuse or (lambda _, error: failed_by(error))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,7 +82,7 @@ class Guard:
         except HttpFault as error:
             if answer.has_begun:
                 raise
-            await failed_by(error)(scope, receive, answer.send)
+            await self._refuse(scope, error)(scope, receive, answer.send)
 
     async def _in_time(self, scope: Scope, receive: Receive, answer: _Answer, body: _Body) -> None:
         """The limit holds until the answer begins: a stream of events goes on as long as it is read."""

@@ -241,7 +241,7 @@ def test_every_answer_says_what_a_browser_may_do_with_it(path: str) -> None:
     headers = ask(guarded(), "GET", path).headers
     assert headers["content-security-policy"] == CSP
     assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert headers["x-frame-options"] == "DENY"
     assert headers["cache-control"] == "no-store"
     assert "unsafe" not in CSP

@@ -21,12 +21,14 @@ The pages
 overview          is the broker well, what needs attention, how much goes through
 tree              the supervision tree: lives, restarts, memory, last exits
 queues            all queues
-queue             one queue: figures, consumers, first messages; publish, purge
+queue             one queue: figures, consumers, messages; publish, purge, pause
 exchanges         exchanges, their bindings, and where a message would go
 held              what exchanges hold for queues to come
 delayed           delayed messages on an axis of time, schedules that recur
 dead_letters      dead letters by cause, one by one, with the history of one
 redrives          sending them back: tried dry, begun, watched, stopped, undone
+alerts            what fires, who is told, what is kept quiet
 journals          bytes, syncs and their latency, and what is damaged
 events            what happened in the broker
+why               the biography of a message
 """

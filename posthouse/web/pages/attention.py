@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, final
 
+from posthouse.transport.messages_alerts import Alert
 from posthouse.transport.messages_dead import Cause
 from posthouse.transport.messages_monitor import ActorReading, BrokerEvent, Machine
 from posthouse.web.pages.snapshot import Snapshot
@@ -26,25 +27,37 @@ class Matter(NamedTuple):
     href: str
     advice: str
     since: When | None = None
+    subject: str = ""
+    """The actor it is about, so that nothing is told twice."""
 
 
-def matters(snapshot: Snapshot, causes: Sequence[Cause], firing: Sequence[Matter] = ()) -> list[Matter]:
+def matters(snapshot: Snapshot, causes: Sequence[Cause], alerts: Sequence[Alert] = ()) -> list[Matter]:
     """Everything, the worst first; within one tone in the order in which one would look."""
+    now_ms = snapshot.now_ms
+    firing = [_alert(alert, now_ms) for alert in alerts if alert.state == "firing"]
+    told = {matter.subject for matter in firing}
+    standing = [event for event in snapshot.overview.standing if event.kind not in _TOLD_OTHERWISE]
     found = [
-        *firing,
         *(matter for actor in snapshot.overview.actors if (matter := _actor(actor)) is not None),
-        *(
-            _standing(event, snapshot.now_ms)
-            for event in snapshot.overview.standing
-            if event.kind not in _TOLD_OTHERWISE
-        ),
+        *(_standing(event, now_ms) for event in standing),
         *_machine(snapshot.overview.machine),
         *(matter for queue in snapshot.of("queue") if (matter := _queue(queue)) is not None),
         *_stores(snapshot),
-        *_causes(causes, snapshot.now_ms),
+        *_causes(causes, now_ms),
         *(matter for exchange in snapshot.of("exchange") if (matter := _exchange(exchange)) is not None),
     ]
-    return sorted(found, key=lambda matter: TONES.index(matter.tone))
+    every = [*firing, *(matter for matter in found if not matter.subject or matter.subject not in told)]
+    return sorted(every, key=lambda matter: TONES.index(matter.tone))
+
+
+def _alert(alert: Alert, now_ms: int) -> Matter:
+    tone = {"critical": "bad", "info": "note"}.get(alert.severity, "warn")
+    advice = f"Rule {alert.rule}{', silenced' if alert.silence else ''}"
+    told = alert.text.removeprefix(f"{alert.subject}: ")
+    text = told[:1].upper() + told[1:]
+    since = when_ms(alert.since_ms, now_ms) if alert.since_ms else None
+    title = alert.name or alert.subject
+    return Matter("note" if alert.silence else tone, title, text, "/alerts", advice, since, alert.subject)
 
 
 _TOLD_OTHERWISE: Final = frozenset({"breaker_opened"})
@@ -57,15 +70,15 @@ def _actor(actor: ActorReading) -> Matter | None:
     last = f"Its last life {actor.last_exit}." if actor.last_exit else ""
     if actor.state == "quarantined":
         advice = "Look at its last exit; exit code 20 means a damaged journal: posthouse journal verify"
-        return Matter("bad", f"{actor.id} is quarantined", last, "/actors", advice)
-    return Matter("warn", f"{actor.id} is {actor.state}", last, "/actors", "The supervisor is at it; watch the actors")
+        return Matter("bad", f"{actor.id} is quarantined", last, "/actors", advice, subject=actor.id)
+    advice = "The supervisor is at it; watch the actors"
+    return Matter("warn", f"{actor.id} is {actor.state}", last, "/actors", advice, subject=actor.id)
 
 
 def _standing(event: BrokerEvent, now_ms: int) -> Matter:
     text = event.text.removeprefix(f"{event.actor}: ")
-    return Matter(
-        "bad", f"{event.actor}: an alarm stands", text, "/events", "Look at the events", when_ms(event.at_ms, now_ms)
-    )
+    since = when_ms(event.at_ms, now_ms)
+    return Matter("bad", f"{event.actor} alarms", text, "/events", "Look at the events", since, event.actor)
 
 
 def _machine(machine: Machine) -> Iterator[Matter]:
@@ -75,16 +88,18 @@ def _machine(machine: Machine) -> Iterator[Matter]:
     ):
         if whole and free / whole < FREE_SHARE_MIN:
             text = f"{size(free)} of {size(whole)} are free, {share(free / whole)}."
-            yield Matter("warn", f"The {name} is nearly full", text, "/actors", advice)
+            yield Matter("warn", f"The {name} is nearly full", text, "/actors", advice, subject="machine")
 
 
 def _queue(queue: ActorReading) -> Matter | None:
+    href = url("/queue", name=queue.name)
     if queue.values.get("breaker_open"):
         text = f"{plural(int(queue.values.get('ready', 0)), 'message')} wait while it tries one now and then."
-        advice = "Look at what its consumers depend on"
-        return Matter(
-            "warn", f"Nearly every delivery of {queue.name} fails", text, url("/queue", name=queue.name), advice
-        )
+        title, advice = f"Nearly every delivery of {queue.name} fails", "Look at what its consumers depend on"
+        return Matter("warn", title, text, href, advice, subject=queue.id)
+    if queue.values.get("paused"):
+        text = f"An operator paused it; {plural(int(queue.values.get('ready', 0)), 'message')} wait."
+        return Matter("note", f"{queue.name} is paused", text, href, "Resume it when it may go on")
     return None
 
 
@@ -100,18 +115,10 @@ def _stores(snapshot: Snapshot) -> Iterator[Matter]:
 def _causes(causes: Sequence[Cause], now_ms: int) -> Iterator[Matter]:
     for cause in causes[:CAUSES_SHOWN]:
         reasons = ", ".join(cause.reasons).replace("_", " ")
-        text = (
-            f"{cause.cause or 'No error was told'} · {reasons}{' in ' if cause.queues else ''}{', '.join(cause.queues)}"
-        )
-        href = url("/dead-letters/cause", fingerprint=cause.fingerprint)
-        yield Matter(
-            "warn",
-            plural(cause.count, "dead letter"),
-            text,
-            href,
-            "Read one, then redrive",
-            when_ms(cause.last_ms, now_ms),
-        )
+        where = f" in {', '.join(cause.queues)}" if cause.queues else ""
+        text = f"{cause.cause or 'No error was told'} · {reasons}{where}"
+        href, last = url("/dead-letters/cause", fingerprint=cause.fingerprint), when_ms(cause.last_ms, now_ms)
+        yield Matter("warn", plural(cause.count, "dead letter"), text, href, "Read one, then redrive", last)
     if rest := sum(cause.count for cause in causes[CAUSES_SHOWN:]):
         text = f"of {plural(len(causes) - CAUSES_SHOWN, 'further cause')}"
         yield Matter("note", plural(rest, "dead letter"), text, "/dead-letters", "See all causes")

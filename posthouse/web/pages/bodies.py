@@ -28,20 +28,21 @@ class Body(NamedTuple):
     is_cut: bool
 
 
-def shown_body(body: bytes, bytes_max: int = SHOWN_BYTES_MAX) -> Body:
-    """The body for people."""
-    if not body:
+def shown_body(body: bytes, bytes_max: int = SHOWN_BYTES_MAX, *, whole: int | None = None) -> Body:
+    """The body for people. `whole`: its size, where `body` is only its beginning."""
+    size_whole = len(body) if whole is None else whole
+    if not size_whole:
         return Body("empty", "", "an empty body", False)
     head = body[:bytes_max]
-    text = _text(head, is_cut=len(head) < len(body))
+    text = _text(head, is_cut=len(head) < size_whole)
     if text is None:
-        head = body[: min(bytes_max, HEX_BYTES_MAX)]
-        return Body("binary", _hex(head), _note("binary", len(body), len(head)), len(head) < len(body))
-    pretty = _json(text) if len(head) == len(body) else None
+        head = head[:HEX_BYTES_MAX]
+        return Body("binary", _hex(head), _note("binary", size_whole, len(head)), len(head) < size_whole)
+    pretty = _json(text) if len(head) == size_whole else None
     kind = "text" if pretty is None else "json"
     lines = (text if pretty is None else pretty).split("\n")
     shown = "\n".join(visible(line.replace("\t", "    ").removesuffix("\r")) for line in lines)
-    return Body(kind, shown, _note("JSON" if kind == "json" else "text", len(body), len(head)), len(head) < len(body))
+    return Body(kind, shown, _note("JSON" if kind == "json" else "text", size_whole, len(head)), len(head) < size_whole)
 
 
 def _note(kind: str, whole: int, shown: int) -> str:

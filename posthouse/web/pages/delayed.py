@@ -81,7 +81,7 @@ def axis(messages: Sequence[Scheduled], now_s: float) -> Axis | None:
     due = [message.deliver_at.timestamp() for message in messages if message.deliver_at is not None]
     if not due:
         return None
-    step = next((step for step in _STEPS_S if (max(due) - now_s) / step <= COLUMNS), 0)
+    step: float = next((step for step in _STEPS_S if (max(due) - now_s) / step <= COLUMNS), 0)
     step = step or (max(due) - now_s) / COLUMNS
     start = min(min(due), now_s) // step * step
     count = max(1, min(COLUMNS * 2, int((max(due) - start) // step) + 1))
@@ -89,8 +89,8 @@ def axis(messages: Sequence[Scheduled], now_s: float) -> Axis | None:
     labels = [_short(edge) for edge in edges]
     drawn = columns(due, edges, labels)
     marks = [labels[count * part // 4] for part in range(5)] if count >= 4 else [labels[0], labels[-1]]
-    busiest = max(drawn, key=lambda column: column.count)
-    text = f"each column is {duration(step)}; most, {busiest.count:,}, from {busiest.label} UTC on"
+    busiest = max(drawn, key=lambda column: column.found)
+    text = f"each column is {duration(step)}; most, {busiest.found:,}, from {busiest.label} UTC on"
     return Axis(drawn, marks, text)
 
 

@@ -32,7 +32,7 @@ class Column(NamedTuple):
 
     x: float
     height: float
-    count: int
+    found: int
     label: str
 
 

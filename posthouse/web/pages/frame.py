@@ -35,7 +35,7 @@ _HELP: Final = {
     HTTPStatus.NOT_FOUND: "It may have been deleted, or the link is old. The lists show what there is now.",
     HTTPStatus.CONFLICT: "Nothing was changed. The sentence above says what stands in the way.",
     HTTPStatus.BAD_REQUEST: "Nothing was changed. Go back, correct it, and send it again.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "Nothing was changed. Look at the bindings of the exchange, or explain the route.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Nothing was changed. Look at the exchange's bindings, or ask where it would go.",
     HTTPStatus.FORBIDDEN: "Nothing was changed. Open the page again in this browser, and send the form from there.",
     HTTPStatus.MISDIRECTED_REQUEST: "Open the page under one of the names that it knows.",
     HTTPStatus.SERVICE_UNAVAILABLE: "This page is a process of its own and is well; what it asked is not. Try again in "

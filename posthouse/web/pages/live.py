@@ -48,7 +48,7 @@ async def _events(page: Page, request: Request, desk: Desk) -> AsyncIterator[str
     try:
         yield "retry: 2000\n\n"
         while not stopping.is_set():
-            events = await _changes(page, Visit(request, desk), sent)
+            events = await _changes(page, Visit(request, desk, is_live=True), sent)
             quiet = 0 if events else quiet + 1
             if events or quiet % QUIET_PERIODS_MAX == 0:
                 yield events or _event("beat", None)

@@ -21,6 +21,7 @@ _PLACES: Final = (
 )
 _BELONGS: Final = {
     "/queue": "/queues",
+    "/queue/message": "/queues",
     "/queue/purge": "/queues",
     "/exchange": "/exchanges",
     "/held": "/exchanges",
@@ -53,12 +54,14 @@ def navigation(snapshot: Snapshot | None, path: str) -> list[Place]:
 def _badges(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     not_up = sum(reading.state != "up" for reading in snapshot.overview.actors)
     dead = int(snapshot.value("dead-letter", "letters"))
+    firing = int(snapshot.value("monitor", "alerts_firing"))
     delayed = int(snapshot.value("delay", "scheduled"))
     found = {
         "/queues": (count(len(snapshot.of("queue"))), ""),
         "/exchanges": (count(len(snapshot.of("exchange"))), ""),
         "/delayed": (count(delayed), ""),
         "/dead-letters": (count(dead), "warn"),
+        "/alerts": (count(firing), "bad"),
         "/actors": (f"{not_up} not up", "bad"),
     }
     return {path: badge for path, badge in found.items() if badge[0] not in ("0", "0 not up")}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, final
 
 from posthouse.transport.errors import PosthouseError
+from posthouse.transport.messages_alerts import Alert
 from posthouse.transport.messages_dead import Cause
-from posthouse.transport.messages_monitor import ActorReading, Point
+from posthouse.transport.messages_monitor import ActorReading, BrokerEvent, Point
 from posthouse.web.pages.attention import Matter, matters
 from posthouse.web.pages.drawing import Spark, spark
 from posthouse.web.pages.snapshot import Snapshot
@@ -16,6 +18,7 @@ from posthouse.web.pages.words import count, duration, plural, rate
 
 BUSIEST: Final = 8
 EVENTS_SHOWN: Final = 8
+CAUSES_MAX: Final = 50
 
 
 @final
@@ -47,16 +50,17 @@ async def view(visit: Visit) -> Mapping[str, Any]:
     snapshot = await visit.snapshot()
     broker = await visit.broker()
     causes: list[Cause] = []
-    events = []
-    try:
+    events: list[BrokerEvent] = []
+    alerts: list[Alert] = []
+    # What one of them does not tell must not hide what all others do; that it is not up is on this page.
+    with contextlib.suppress(PosthouseError):
         if snapshot.value("dead-letter", "letters"):
-            causes = await broker.dead_letters.causes(limit=50)
+            causes = await broker.dead_letters.causes(limit=CAUSES_MAX)
+    with contextlib.suppress(PosthouseError):
         if not snapshot.problem:
             events = await broker.monitor.events(limit=EVENTS_SHOWN)
-    except PosthouseError:
-        # What one of them does not tell must not hide what all others do; that it is not up is on this page.
-        pass
-    found = matters(snapshot, causes)
+            alerts = (await broker.alerts.list()).alerts
+    found = matters(snapshot, causes, alerts)
     return {
         "headline": headline(snapshot, found),
         "matters": found,

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple, final
 
 from posthouse import aio
 from posthouse.actors.measure import SECONDS
+from posthouse.admin import OFFSET_MAX, Looked
 from posthouse.transport.errors import InvalidArgument, PosthouseError
 from posthouse.transport.messages import ConsumerInfo, QueueInfo
 from posthouse.transport.messages_monitor import ActorReading
-from posthouse.web.pages.bodies import WHOLE_BYTES_MAX, Body, shown_body
+from posthouse.web.pages.bodies import SHOWN_BYTES_MAX, WHOLE_BYTES_MAX, Body, shown_body
 from posthouse.web.pages.drawing import quantile
 from posthouse.web.pages.fields import Fields
 from posthouse.web.pages.frame import Done
 from posthouse.web.pages.visit import Visit, url
 from posthouse.web.pages.words import When, plural, readable_map, when
 
-PEEKED: Final = 10
-PEEKED_MAX: Final = 100
-PEEKED_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Bodies travel whole from the queue to this process; of large ones fewer are looked at."""
+LOOKED_AT: Final = 10
+LOOKED_AT_MAX: Final = 100
+PLACES: Final = {
+    "": "wherever they are",
+    "ready": "ready",
+    "unacked": "held by consumers",
+    "waiting": "waiting for another attempt",
+    "leaving": "on their way to the dead letters",
+}
 
 
 @final
-class Peeked(NamedTuple):
-    """A message looked at."""
+class Shown(NamedTuple):
+    """A message looked at. `place` says in words where it is, and since when."""
 
     offset: int
+    href: str
     message_id: str
     why: str
     exchange: str
@@ -36,6 +44,8 @@ class Peeked(NamedTuple):
     content_type: str
     published: When
     attempt: int
+    place: str
+    moment: When | None
     body: Body
 
 
@@ -53,20 +63,47 @@ async def view(visit: Visit) -> Mapping[str, Any]:
     broker, snapshot = await visit.broker(), await visit.snapshot()
     info = await broker.queue_info(name)
     reading = snapshot.named("queue", name) or ActorReading(id="", kind="queue")
-    wanted = visit.query.whole("count", PEEKED, 1, PEEKED_MAX)
-    count = peek_count(info, wanted)
-    messages = [peeked(message, snapshot.now_ms, count == 1) for message in await broker.peek(name, count)]
     return {
         "info": info,
         "reading": reading,
+        "is_paused": info.is_paused,
         "properties": properties(info),
-        "consumers": [one for one in await _consumers(broker) if one.queue == name],
-        "bindings": [one for one in await broker.bindings() if one.destination == name and not one.to_exchange],
-        "messages": messages,
-        "asked": wanted,
-        "is_cut": count < wanted,
         "latencies": latencies(reading),
+        "consumers": [one for one in await _consumers(broker) if one.queue == name],
         "readable_map": readable_map,
+        **({} if visit.is_live else await _still(visit, name, snapshot.now_ms)),
+    }
+
+
+async def _still(visit: Visit, name: str, now_ms: int) -> Mapping[str, Any]:
+    """What does not change by itself while somebody reads it: the messages above all."""
+    broker = await visit.broker()
+    count = visit.query.whole("count", LOOKED_AT, 1, LOOKED_AT_MAX)
+    after, place = visit.query.whole("after", 0, 0, OFFSET_MAX), visit.query.choice("place", tuple(PLACES))
+    found = await broker.admin.look(name, count, after=after, place=place or None, body_bytes=SHOWN_BYTES_MAX)
+    # Fewer come where the bodies are large, so only an empty answer says for certain that there is nothing more.
+    more = url("/queue", name=name, after=found[-1].message.offset, place=place, count=count) if found else ""
+    return {
+        "bindings": [one for one in await broker.bindings() if one.destination == name and not one.to_exchange],
+        "messages": [shown_message(one, name, now_ms) for one in found],
+        "count": count,
+        "after": after,
+        "place": place,
+        "places": PLACES,
+        "more": f"{more}#messages" if more else "",
+    }
+
+
+async def message_view(visit: Visit) -> Mapping[str, Any]:
+    """One message with more of its body. Raises UnknownQueue."""
+    name, offset = visit.query.text("name"), visit.query.whole("offset", 1, 1, OFFSET_MAX)
+    broker, snapshot = await visit.broker(), await visit.snapshot()
+    found = await broker.admin.look(name, 1, after=offset - 1, body_bytes=WHOLE_BYTES_MAX)
+    one = found[0] if found and found[0].message.offset == offset else None
+    return {
+        "name": name,
+        "offset": offset,
+        "one": None if one is None else shown_message(one, name, snapshot.now_ms, WHOLE_BYTES_MAX),
     }
 
 
@@ -77,18 +114,13 @@ async def _consumers(broker: aio.Broker) -> Sequence[ConsumerInfo]:
         return []  # Another queue is away, and the answer waits for all; this one can be shown without.
 
 
-def peek_count(info: QueueInfo, wanted: int) -> int:
-    """How many messages may be looked at, so that their bodies stay within bounds."""
-    total = info.ready + info.unacked + info.waiting + info.leaving
-    if not total or not info.bytes:
-        return wanted
-    return max(1, min(wanted, int(PEEKED_BYTES_MAX / (info.bytes / total))))
-
-
-def peeked(message: aio.Message, now_ms: int, is_alone: bool) -> Peeked:
+def shown_message(one: Looked, queue: str, now_ms: int, bytes_max: int = SHOWN_BYTES_MAX) -> Shown:
     """One message for people."""
-    return Peeked(
+    message = one.message
+    place, at = _place(one)
+    return Shown(
         offset=message.offset,
+        href=url("/queue/message", name=queue, offset=message.offset),
         message_id=message.message_id,
         why=url("/why", id=message.message_id),
         exchange=message.exchange,
@@ -97,8 +129,22 @@ def peeked(message: aio.Message, now_ms: int, is_alone: bool) -> Peeked:
         content_type=message.content_type or "",
         published=when(message.published_at, now_ms),
         attempt=message.attempt,
-        body=shown_body(message.body, WHOLE_BYTES_MAX) if is_alone else shown_body(message.body),
+        place=place,
+        moment=None if at is None else when(at, now_ms),
+        body=shown_body(message.body, bytes_max, whole=one.size),
     )
+
+
+def _place(one: Looked) -> tuple[str, datetime | None]:
+    match one.place:
+        case "unacked":
+            return f"held by {one.client or 'a client without a name'}", one.since
+        case "waiting":
+            return "waits for its next attempt", one.due
+        case "leaving":
+            return "on its way to the dead letters", None
+        case _:
+            return "ready", None
 
 
 def properties(info: QueueInfo) -> list[Property]:
@@ -143,7 +189,7 @@ async def publish(visit: Visit, form: Fields) -> Done:
     """A test message, through the default exchange or the one that is named."""
     name, exchange = form.text("name"), form.text("exchange")
     key = form.text("key") or (name if not exchange else "")
-    options = {"content_type": form.line("content_type"), "delay_s": form.number("delay_s")}
+    options: dict[str, Any] = {"content_type": form.line("content_type"), "delay_s": form.number("delay_s")}
     given = {option: value for option, value in options.items() if value is not None}
     body = form.raw("body").replace("\r\n", "\n").encode()
     receipt = await (await visit.broker()).publish(exchange, body, key, form.headers("headers"), **given)
@@ -163,3 +209,17 @@ async def purge(visit: Visit, form: Fields) -> Done:
         raise InvalidArgument(f"the name you typed is not {name!r}; type it exactly to purge that queue")
     purged = await (await visit.broker()).purge_queue(name)
     return Done(url("/queue", name=name), f"Deleted {plural(purged, 'message')}.")
+
+
+async def pause(visit: Visit, form: Fields) -> Done:
+    """Deliver nothing until it is told to go on."""
+    name = form.text("name")
+    await (await visit.broker()).admin.pause_queue(name)
+    return Done(url("/queue", name=name), "Paused: it takes messages in and delivers none, restarts included.")
+
+
+async def resume(visit: Visit, form: Fields) -> Done:
+    """Deliver again."""
+    name = form.text("name")
+    await (await visit.broker()).admin.resume_queue(name)
+    return Done(url("/queue", name=name), "It delivers again.")

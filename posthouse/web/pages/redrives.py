@@ -48,6 +48,7 @@ async def start(visit: Visit, form: Fields) -> Done:
     is_dry = bool(form.text("dry_run"))
     number = form.whole("id", 0, 0, ID_MAX)
     percent = form.number("failure_percent")
+    only: dict[str, Any] = {"ids": (number,)} if number else {}
     info = await (await visit.broker()).dead_letters.redrive(
         form.line("queue"),
         form.line("reason"),
@@ -59,7 +60,7 @@ async def start(visit: Visit, form: Fields) -> Done:
         failure_share=(percent or 0.0) / 100,
         dry_run=is_dry,
         wait=False,
-        **({"ids": (number,)} if number else {}),
+        **only,
     )
     if is_dry:
         back = url("/dead-letters/cause", fingerprint=form.line("fingerprint"))

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from posthouse.web.pages import (
+    alerts,
     dead_letters,
     delayed,
     events,
@@ -23,6 +23,7 @@ from posthouse.web.pages import (
     queues,
     redrives,
     tree,
+    why,
 )
 from posthouse.web.pages.frame import Action, Page, act, environment, show
 from posthouse.web.pages.live import stream, wants_stream
@@ -36,6 +37,7 @@ PAGES: Final = (
     Page("/actors", "actors.html", tree.view),
     Page("/queues", "queues.html", queues.view),
     Page("/queue", "queue.html", queue.view),
+    Page("/queue/message", "message.html", queue.message_view, is_live=False),
     Page("/queue/purge", "queue_purge.html", queue.purge_view, is_live=False),
     Page("/exchanges", "exchanges.html", exchanges.view),
     Page("/exchange", "exchange.html", exchanges.one_view),
@@ -46,13 +48,17 @@ PAGES: Final = (
     Page("/dead-letters/purge", "letters_purge.html", dead_letters.purge_view, is_live=False),
     Page("/dead-letter", "dead_letter.html", dead_letters.letter_view, is_live=False),
     Page("/redrive", "redrive.html", redrives.view),
+    Page("/alerts", "alerts.html", alerts.view),
     Page("/journals", "journals.html", journals.view),
     Page("/events", "events.html", events.view),
+    Page("/why", "why.html", why.view, is_live=False),
 )
 
 ACTIONS: Final[dict[str, Action]] = {
     "/queue/publish": queue.publish,
     "/queue/purge": queue.purge,
+    "/queue/pause": queue.pause,
+    "/queue/resume": queue.resume,
     "/held/release": held.release,
     "/held/expire": held.expire,
     "/delayed/cancel": delayed.cancel,
@@ -65,6 +71,9 @@ ACTIONS: Final[dict[str, Action]] = {
     "/redrive/stop": redrives.stop,
     "/redrive/undo": redrives.undo,
     "/dead-letters/purge": dead_letters.purge,
+    "/alerts/silence": alerts.silence,
+    "/alerts/unsilence": alerts.unsilence,
+    "/alerts/test": alerts.test,
 }
 
 environment.globals["when_ms"] = when_ms
@@ -101,6 +110,3 @@ class _Static(StaticFiles):
         response = super().file_response(*given, **more)
         response.headers["cache-control"] = "no-cache"
         return response
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        return await super().get_response(path, scope)

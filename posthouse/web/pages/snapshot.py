@@ -1,8 +1,8 @@
 """The broker's figures at one moment, asked for once and shared by all pages and streams that are open.
 
-The monitor measures once a second, so nobody needs to ask more often. When it does not answer, pages go on with
-the last figures there were and say how old they are, or with what the registry knows: a page must work
-while parts of the broker do not.
+The monitor measures once a second, so nobody needs to ask more often. When it does not answer, pages go on with the
+last figures there were and say how old they are, or with what the registry knows: a page must work while parts of the
+broker do not.
 """
 
 from __future__ import annotations

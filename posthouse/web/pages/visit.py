@@ -29,9 +29,11 @@ class Desk:
 class Visit:
     """What the code of a page gets."""
 
-    def __init__(self, request: Request, desk: Desk) -> None:
+    def __init__(self, request: Request, desk: Desk, *, is_live: bool = False) -> None:
         self.request = request
         self.desk = desk
+        self.is_live = is_live
+        """Only what may change is wanted: the browser has the rest."""
         self.query = Fields(request.query_params)
 
     async def broker(self) -> aio.Broker:
