@@ -123,7 +123,7 @@ registry_directory  who lives where, told to whoever asked
 queue             stores, delivers and settles
 stored_bytes      the bytes of a queue's batches, from memory or from its journal
 usage             tells the registry when nobody needs a queue any more
-queue_desk        where a queue answers who looks at it, and who pauses it
+desk              where a queue answers who looks at it, and who pauses it
 departures        how messages leave a queue for the dead letters
 segments          the segments of a queue's journal
 dead_letter       keeps what could not be handled, shows it, sends it back

@@ -18,8 +18,8 @@ from posthouse.actors.actor import Context
 from posthouse.actors.breaker_watch import BreakerWatch
 from posthouse.actors.departures import TIMER as DEPARTURES
 from posthouse.actors.departures import Departures
+from posthouse.actors.desk import Desk
 from posthouse.actors.move import Admission
-from posthouse.actors.queue_desk import Desk
 from posthouse.actors.queue_effects import Delivery, StoreOutcome, StoreResult, by_receiver
 from posthouse.actors.queue_figures import QueueFigures
 from posthouse.actors.queue_history import Failure

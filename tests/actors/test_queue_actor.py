@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.actors.queue_desk import PEEK_MESSAGES_MAX
+from posthouse.actors.desk import PEEK_MESSAGES_MAX
 from posthouse.transport.messages import (
     Bind,
     BindingSpec,

@@ -204,6 +204,35 @@ def test_who_holds_what_is_told(shared: BrokerProcess, api: httpx.Client) -> Non
         assert (consumer["client"], consumer["unacked"]) == ("holder-of-one", 1)
 
 
+def test_who_is_connected_is_told_and_the_registry_lives_through_it(shared: BrokerProcess, api: httpx.Client) -> None:
+    generation = shared.generation_of("registry")
+    for _ in range(5):
+        clients = [one["client"] for one in api.get("/connections", params={"client": "WEB"}).json()["items"]]
+        assert clients == ["web"]
+    assert shared.generation_of("registry") == generation
+
+
+def test_everything_declared_is_taken_out_and_laid_down_again(api: httpx.Client) -> None:
+    api.put("/queues/declared", json={"max_length": 5}).raise_for_status()
+    whole = api.get("/definitions").json()
+    report = api.post("/definitions", json=whole).json()
+    assert {one["state"] for one in report["definitions"]} == {"existing"}
+    for queue in whole["queues"]:
+        queue["max_length"] = 6
+    assert error_of(api.post("/definitions", json=whole)) == (409, "import_refused")
+    assert error_of(api.post("/definitions", json={"nonsense": 1})) == (400, "invalid_argument")
+
+
+def test_a_biography_and_figures_are_told(api: httpx.Client) -> None:
+    api.put("/queues/lives").raise_for_status()
+    api.post("/publish", json={"routing_key": "lives", "body": "x", "message_id": "m/1"}).raise_for_status()
+    told = api.get("/messages/m%2F1/why").json()
+    assert "stored" in [event["what"] for event in told["events"]]
+    scraped = httpx.get(str(api.base_url).partition("/api")[0] + "/metrics", timeout=30)
+    assert scraped.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "posthouse_info" in scraped.text
+
+
 def test_journals_are_listed_and_verified_and_nothing_outside_is_read(api: httpx.Client) -> None:
     api.put("/queues/written").raise_for_status()
     listed = api.get("/journals", params={"name": "queue_written"}).json()["items"]
@@ -275,7 +304,7 @@ def test_a_page_of_another_origin_changes_nothing(shared: BrokerProcess, api: ht
 def test_a_page_of_ours_changes_what_it_may(shared: BrokerProcess) -> None:
     with httpx.Client(base_url=shared.http, timeout=30) as browser:
         browser.put("/api/v1/queues/with-a-page").raise_for_status()
-        page = browser.get("/queues/with-a-page")
+        page = browser.get("/queue", params={"name": "with-a-page"})
         token = re.findall(r'name="csrf_token" value="([0-9a-f]{64})"', page.text)[0]
         headers = {"origin": shared.http, "sec-fetch-site": "same-origin", "x-csrf-token": token}
         assert browser.put("/api/v1/queues/by-page", headers=headers).status_code == 200
