@@ -87,7 +87,10 @@ def nothing_is_left_open(modules: Iterable[Module]) -> Iterator[str]:
 
 
 def no_test_is_left_out(modules: Iterable[Module]) -> Iterator[str]:
+    """Where a program of somebody else is missing, `tests/support/programs.py` may; nobody else."""
     for module in modules:
+        if module.path == "tests/support/programs.py":
+            continue
         for name, line in module.names:
             root, _, last = name.partition(".")[0], *name.rpartition(".")[1:]
             if root in ("pytest", "unittest") and last in LEFT_OUT:
