@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from posthouse.actors.loop import wall_ms
 from posthouse.supervisor.disk import Disk
 from posthouse.supervisor.journal import Journal, JournalSettings
 from posthouse.transport.errors import JournalLocked
@@ -20,13 +19,14 @@ def open_journal(
     directory: str,
     generation: int,
     settings: JournalSettings,
+    now_ms: Callable[[], int],
     pause: Callable[[float], None] = time.sleep,
 ) -> Journal:
     """Raises JournalLocked when another life holds it for too long, JournalCorrupt, DiskFault."""
     deadline = time.monotonic() + JOURNAL_LOCK_WAIT_S
     while True:
         try:
-            return Journal.open(disk, directory, generation=generation, settings=settings, now_ms=wall_ms)
+            return Journal.open(disk, directory, generation=generation, settings=settings, now_ms=now_ms)
         except JournalLocked:
             if time.monotonic() > deadline:
                 raise

@@ -33,7 +33,7 @@ from posthouse.actors.delay import DelayActor, DelayLimits
 from posthouse.actors.door_loop import DoorLoop
 from posthouse.actors.exchange import ExchangeActor
 from posthouse.actors.holding import HoldLimits
-from posthouse.actors.loop import Loop
+from posthouse.actors.loop import Loop, wall_ms
 from posthouse.actors.monitor import BrokerFacts, MonitorActor, Senses
 from posthouse.actors.queue import QueueActor, QueueLimits
 from posthouse.actors.registry import RegistryActor
@@ -293,7 +293,7 @@ class Broker:
             journal = (
                 None
                 if journal_directory is None
-                else (open_journal(self._seams.disk(life), journal_directory, life.generation, settings))
+                else (open_journal(self._seams.disk(life), journal_directory, life.generation, settings, wall_ms))
             )
             sockets = Sockets(self._config.limits)
             sockets.serve("ipc://" + socket_path(life.run_directory, life.id, life.generation))

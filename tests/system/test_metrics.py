@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from posthouse.testing.broker import BrokerProcess
 from posthouse.testing.waiting import eventually
 from posthouse.transport.messages_monitor import Overview
 from tests.support.metric_texts import RULES, samples
+from tests.support.programs import needs
 from tests.system.conftest import StartBroker
 
 ACTORS = ("queue:q", "exchange:x", "dead-letter", "delay", "registry", "door", "monitor")
@@ -240,13 +240,13 @@ def value_of(url: str, expression: str) -> float | None:
     return float(result[0]["value"][1]) if result else None
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@needs("promtool")
 def test_prometheus_accepts_the_rules() -> None:
     ran = subprocess.run(["promtool", "check", "rules", str(RULES)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@needs("promtool")
 def test_prometheus_accepts_the_exposition(process: BrokerProcess) -> None:
     with process.connect() as broker:
         broker.declare_queue('a "queue" with a \\ in its name')
@@ -256,7 +256,7 @@ def test_prometheus_accepts_the_exposition(process: BrokerProcess) -> None:
     assert ran.returncode == 0, ran.stdout.decode() + ran.stderr.decode()
 
 
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+@needs("prometheus")
 def test_a_real_prometheus_scrapes_counts_and_evaluates(process: BrokerProcess, tmp_path: Path) -> None:
     with process.connect() as broker:
         broker.declare_queue("q")

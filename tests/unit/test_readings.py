@@ -15,8 +15,8 @@ from posthouse.supervisor.meter import Meter
 NOW = 1_700_000_000_000
 
 
-def node(actor: str, kind: str, page: int, pid: int = 10, **more: object) -> NodeInfo:
-    return NodeInfo(id=actor, kind=kind, group="g", state="up", generation=2, pid=pid, meter=page, **more)  # type: ignore[arg-type]
+def node(actor: str, kind: str, page: int, pid: int = 10) -> NodeInfo:
+    return NodeInfo(id=actor, kind=kind, group="g", state="up", generation=2, pid=pid, meter=page)
 
 
 class House:
