@@ -44,12 +44,12 @@ class World:
         self.desk = NotingDesk()
         self.nodes = [node(), node("monitor", "monitor")]
         self.boot = "first"
-        self._given = {"rules": RULES, "targets": targets or (HOOK,)} | settings
+        self._given: dict[str, Any] = {"rules": RULES, "targets": targets or (HOOK,)} | settings
         self.bench = ActorBench("monitor", self._make, Setting(has_journal=False))
         self.sample()
 
     def _make(self, context: Context) -> MonitorActor:
-        settings = AlertSettings(**({"boot": self.boot} | self._given))
+        settings = AlertSettings(boot=self.boot, **self._given)
         senses = Senses(
             lambda page: [0] * 256, lambda pid: ProcessFigures(), lambda: MachineFigures(2, 0.0, 10, 5, 10, 5)
         )

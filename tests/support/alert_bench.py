@@ -49,7 +49,8 @@ def undecided(rule: Rule, subject: str = "queue:q") -> Findings:
 
 
 def node(actor_id: str = "queue:q", kind: str = "queue", **facts: Any) -> NodeInfo:
-    return NodeInfo(**({"id": actor_id, "kind": kind, "group": "queues", "state": "up", "generation": 1} | facts))
+    given: dict[str, Any] = {"id": actor_id, "kind": kind, "group": "queues", "state": "up", "generation": 1}
+    return NodeInfo(**(given | facts))
 
 
 @final

@@ -19,6 +19,7 @@ from posthouse import Retry
 from posthouse.cli import main
 from posthouse.testing.broker import BrokerProcess
 from posthouse.testing.waiting import eventually
+from posthouse.transport.messages_alerts import AlertTarget
 from tests.support.alert_receiver import Receiver
 from tests.support.small_disk import MIB, disk_to_fill
 
@@ -55,6 +56,10 @@ def start(start_broker: Start, short_path: Path, receiver: Receiver) -> Start:
 
 def alerts_of(broker: posthouse.Broker, rule: str, state: str) -> list[str]:
     return [alert.subject for alert in broker.alerts.list().alerts if (alert.rule, alert.state) == (rule, state)]
+
+
+def targets_of(broker: posthouse.Broker) -> dict[str, AlertTarget]:
+    return {target.name: target for target in broker.alerts.list().targets}
 
 
 def test_the_death_of_an_actor_is_told_within_two_seconds(start: Start, receiver: Receiver) -> None:
@@ -156,13 +161,8 @@ def test_a_bad_target_harms_no_other_and_gets_its_notice_in_the_end(
         broker.declare_queue("orders")
         process.kill("queue:orders")
         receiver.hears("crash", "queue:orders")
-        trouble = eventually(
-            lambda: (
-                (found := {target.name: target for target in broker.alerts.list().targets})["bad"].error
-                and found["script"].error
-                and found
-            )
-        )
+        eventually(lambda: all(targets_of(broker)[name].error for name in ("bad", "script")))
+        trouble = targets_of(broker)
         assert trouble["bad"].error.startswith(error)
         assert (trouble["bad"].waiting, trouble["good"].waiting) == (1, 0)
         assert "still running after 0.5 s" in trouble["script"].error
@@ -171,7 +171,7 @@ def test_a_bad_target_harms_no_other_and_gets_its_notice_in_the_end(
         bad.behaviour = "take"
         bad.released.set()
         bad.hears("crash", "queue:orders")
-        eventually(lambda: {one.name: one for one in broker.alerts.list().targets}["bad"].waiting == 0)
+        eventually(lambda: targets_of(broker)["bad"].waiting == 0)
     assert "s3cret-token" not in process.log
 
 
@@ -187,8 +187,7 @@ def test_a_killed_monitor_neither_repeats_nor_forgets(start: Start, receiver: Re
     receiver.hears("crash", "monitor")
     delivered(broker)
     process.kill("monitor")
-    found = eventually(lambda: (listing := broker.alerts.list()).silences and listing)
-    assert found.silences == [silence]
+    assert eventually(lambda: broker.alerts.list().silences) == [silence]
     assert "queue:orders" in alerts_of(broker, "crash", "firing")
     told = [alert for taken in receiver.taken for alert in taken.body["firing"]]
     assert sum((alert["rule"], alert["subject"]) == ("crash", "queue:orders") for alert in told) == 1
