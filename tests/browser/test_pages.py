@@ -13,7 +13,7 @@ from posthouse.testing.broker import BrokerProcess
 from tests.support.page_broker import HOSTILE
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
 WITHIN_MS = 20_000
 PATHS = (
@@ -36,7 +36,12 @@ def context(browser: Browser, serving: BrokerProcess) -> Iterator[BrowserContext
 def watched(page: Page) -> list[str]:
     """What a page must never have: dialogs, errors of scripts, and what the policy for content stopped."""
     found: list[str] = []
-    page.on("dialog", lambda dialog: (found.append(f"a dialog: {dialog.message}"), dialog.dismiss()))
+
+    def refuse(dialog: Dialog) -> None:
+        found.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
     page.on("pageerror", lambda error: found.append(f"an error: {error}"))
     page.on("console", lambda line: found.append(line.text) if "Content Security Policy" in line.text else None)
     return found

@@ -18,12 +18,12 @@ from posthouse.web import csrf
 from posthouse.web.pages import live
 from posthouse.web.pages.frame import Page, live_parts
 from posthouse.web.pages.site import ACTIONS, PAGES
-from posthouse.web.pages.visit import Desk
+from posthouse.web.pages.visit import Desk, Visit
 from tests.support.page_broker import ANSWERS, HOSTILE, OVERVIEW, PageBroker, app_of
 from tests.support.web_client import SETTINGS, ask
 
 NUMBER = "0123456789abcdef" * 2
-QUERIES = {
+QUERIES: dict[str, dict[str, Any]] = {
     "/queue": {"name": HOSTILE},
     "/queue/message": {"name": HOSTILE, "offset": 1},
     "/queue/purge": {"name": HOSTILE},
@@ -87,7 +87,7 @@ class Outline(HTMLParser):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 def test_a_page_shows_whatever_anybody_chose_as_a_name_as_text(page: Page) -> None:
-    answer = get(page.path, **QUERIES.get(page.path, {}))
+    answer = get(page.path, None, **QUERIES.get(page.path, {}))
     assert answer.status_code == 200, answer.text
     assert "<script>alert" not in answer.text
     assert "\u202e" not in "".join(Outline(answer.text).words)
@@ -97,7 +97,7 @@ def test_a_page_shows_whatever_anybody_chose_as_a_name_as_text(page: Page) -> No
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 def test_a_page_can_be_read_by_those_who_do_not_see_it(page: Page) -> None:
-    outline = Outline(get(page.path, **QUERIES.get(page.path, {})).text)
+    outline = Outline(get(page.path, None, **QUERIES.get(page.path, {})).text)
     assert [given.get("lang") for given in outline.all("html")] == ["en"]
     assert len(outline.all("h1")) == 1
     assert len(outline.all("main")) == 1
@@ -105,13 +105,13 @@ def test_a_page_can_be_read_by_those_who_do_not_see_it(page: Page) -> None:
     assert len(outline.all("caption")) == len(outline.all("table"))
     assert all(given.get("scope") for given in outline.all("th"))
     assert all(given.get("aria-label") or given.get("aria-hidden") for given in outline.all("svg"))
-    names = [given["id"] for _, given in outline.tags if given.get("id")]
+    names = [found for _, given in outline.tags if (found := given.get("id"))]
     assert sorted(names) == sorted(set(names)), "ids stand for one element each"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
 def test_a_page_has_nothing_that_the_policy_for_content_forbids(page: Page) -> None:
-    outline = Outline(get(page.path, **QUERIES.get(page.path, {})).text)
+    outline = Outline(get(page.path, None, **QUERIES.get(page.path, {})).text)
     for tag, given in outline.tags:
         assert tag != "style"
         assert "style" not in given
@@ -122,7 +122,7 @@ def test_a_page_has_nothing_that_the_policy_for_content_forbids(page: Page) -> N
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.is_live], ids=lambda page: page.path)
 def test_every_live_part_is_one_element_that_is_on_the_page(page: Page) -> None:
-    html = get(page.path, **QUERIES.get(page.path, {})).text
+    html = get(page.path, None, **QUERIES.get(page.path, {})).text
     parts = parts_of(page)
     assert parts
     for name, part in parts.items():
@@ -142,13 +142,18 @@ async def _parts(page: Page, broker: PageBroker) -> list[tuple[str, str]]:
     return [(event["id"], event["html"]) for event in events]
 
 
-def visit_of(page: Page, broker: PageBroker) -> live.Visit:
+def visit_of(page: Page, broker: PageBroker) -> Visit:
     app = app_of(broker)
     scope = {
-        "type": "http", "method": "GET", "path": page.path, "headers": [], "app": app._app,  # type: ignore[attr-defined]
-        "query_string": urlencode(QUERIES.get(page.path, {})).encode(), "state": {"csrf_token": "t"},
-    }  # fmt: skip
-    return live.Visit(Request(scope), Desk(), is_live=True)
+        "type": "http",
+        "method": "GET",
+        "path": page.path,
+        "headers": [],
+        "app": app._app,  # type: ignore[attr-defined]
+        "query_string": urlencode(QUERIES.get(page.path, {})).encode(),
+        "state": {"csrf_token": "t"},
+    }
+    return Visit(Request(scope), Desk(), is_live=True)
 
 
 def test_a_stream_tells_what_changed_and_nothing_twice() -> None:
@@ -311,7 +316,7 @@ def test_an_error_is_a_page_that_says_what_to_do(error: Exception, status: int, 
 
 def test_nonsense_in_the_query_is_refused_with_the_field_that_it_is_in() -> None:
     for query in ({"page": "-1"}, {"sort": "'; drop table"}, {"page": "9" * 50}, {"q": "x" * 2_000}, {"show": "?"}):
-        answer = get("/queues", **query)
+        answer = get("/queues", None, **query)
         assert answer.status_code == 400, query
         assert next(iter(query)) in answer.text.lower()
 

@@ -10,6 +10,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
+from posthouse.actors.measure import SECONDS
+
 SPARK_WIDTH: Final = 240
 SPARK_HEIGHT: Final = 40
 SPARK_POINTS_MAX: Final = 120
@@ -88,3 +90,8 @@ def quantile(counts: Sequence[float], bounds: Sequence[float], part: float) -> f
         if reached >= total * part:
             return bounds[min(number, len(bounds) - 1)]
     return bounds[-1]
+
+
+def seconds_at(counts: Sequence[float], part: float) -> float | None:
+    """The same of a distribution of times."""
+    return quantile(counts, SECONDS, part)

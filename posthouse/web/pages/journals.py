@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, final
 
-from posthouse.actors.measure import SECONDS
 from posthouse.supervisor.exit_codes import JOURNAL_CORRUPT
 from posthouse.transport.messages_monitor import ActorReading
-from posthouse.web.pages.drawing import quantile
+from posthouse.web.pages.drawing import seconds_at
 from posthouse.web.pages.listing import Listing
 from posthouse.web.pages.tree import place_of
 from posthouse.web.pages.visit import Visit
@@ -52,8 +51,8 @@ async def view(visit: Visit) -> Mapping[str, Any]:
         "damaged": [row for row in rows if row.tone == "bad"],
         "total": sum(row.bytes for row in rows),
         "syncs": sum(row.syncs for row in rows),
-        "half_s": quantile(counts, SECONDS, 0.5),
-        "most_s": quantile(counts, SECONDS, 0.99),
+        "half_s": seconds_at(counts, 0.5),
+        "most_s": seconds_at(counts, 0.99),
     }
 
 
@@ -90,8 +89,8 @@ def row_of(reading: ActorReading) -> JournalRow:
         bytes=int(reading.values.get("journal_bytes", 0)),
         segments=int(reading.values.get("journal_segments", 0)),
         syncs=reading.rates.get("journal_syncs", 0.0),
-        half_s=quantile(counts, SECONDS, 0.5),
-        most_s=quantile(counts, SECONDS, 0.99),
+        half_s=seconds_at(counts, 0.5),
+        most_s=seconds_at(counts, 0.99),
         failures=failures,
         replay_s=reading.values.get("replay_seconds", 0.0),
     )

@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, final
 
 from posthouse import aio
-from posthouse.actors.measure import SECONDS
 from posthouse.admin import OFFSET_MAX, Looked
 from posthouse.transport.errors import InvalidArgument, PosthouseError
 from posthouse.transport.messages import ConsumerInfo, QueueInfo
 from posthouse.transport.messages_monitor import ActorReading
 from posthouse.web.pages.bodies import SHOWN_BYTES_MAX, WHOLE_BYTES_MAX, Body, shown_body
-from posthouse.web.pages.drawing import quantile
+from posthouse.web.pages.drawing import seconds_at
 from posthouse.web.pages.fields import Fields
 from posthouse.web.pages.frame import Done
 from posthouse.web.pages.visit import Visit, url
@@ -174,7 +173,7 @@ def properties(info: QueueInfo) -> list[Property]:
 def latencies(reading: ActorReading) -> dict[str, float | None]:
     """From publishing to the first delivery, half of them and nearly all, in seconds."""
     counts = reading.histograms.get("delivery_seconds", [])
-    return {"half": quantile(counts, SECONDS, 0.5), "most": quantile(counts, SECONDS, 0.99)}
+    return {"half": seconds_at(counts, 0.5), "most": seconds_at(counts, 0.99)}
 
 
 async def purge_view(visit: Visit) -> Mapping[str, Any]:
