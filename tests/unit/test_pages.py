@@ -143,9 +143,9 @@ async def _parts(page: Page, broker: PageBroker) -> list[tuple[str, str]]:
 
 
 def visit_of(page: Page, broker: PageBroker) -> live.Visit:
-    app = app_of(broker)
+    inner = app_of(broker)._app  # type: ignore[attr-defined]
     scope = {
-        "type": "http", "method": "GET", "path": page.path, "headers": [], "app": app._app,  # type: ignore[attr-defined]
+        "type": "http", "method": "GET", "path": page.path, "headers": [], "app": inner,
         "query_string": urlencode(QUERIES.get(page.path, {})).encode(), "state": {"csrf_token": "t"},
     }  # fmt: skip
     return live.Visit(Request(scope), Desk(), is_live=True)

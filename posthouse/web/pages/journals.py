@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, final
 
 from posthouse.actors.measure import SECONDS
-from posthouse.supervisor.exit_codes import JOURNAL_CORRUPT
 from posthouse.transport.messages_monitor import ActorReading
 from posthouse.web.pages.drawing import quantile
 from posthouse.web.pages.listing import Listing
 from posthouse.web.pages.tree import place_of
 from posthouse.web.pages.visit import Visit
+
+JOURNAL_CORRUPT: Final = 20
+"""The exit code of an actor that found its journal damaged; docs/supervision.md lists them."""
 
 
 @final

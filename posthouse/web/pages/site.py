@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -103,6 +103,7 @@ def _action(path: str, action: Action, desk: Desk) -> Route:
     return Route(path, endpoint, methods=["POST"], name=path)
 
 
+@final
 class _Static(StaticFiles):
     """Files that a browser may keep, but asks about each time: they change with the version only."""
 
