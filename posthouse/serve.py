@@ -254,6 +254,7 @@ class Broker:
             is_remote=self._config.allow_remote,
             secret=self._secret,
             data=self._directory.path,
+            metrics_named_max=self._config.metrics_named_max,
         )
         return web_child.run(life, listener, f"ipc://{self._directory.path}", settings)
 

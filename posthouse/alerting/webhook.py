@@ -53,6 +53,8 @@ def post(address: str, headers: Mapping[str, str], data: bytes, timeout_s: float
         return _why(error)
     finally:
         connection.close()
+    if time.monotonic() >= deadline:  # Cut off in its headers an answer looks whole.
+        return f"did not answer within {timeout_s:g} s"
     if 200 <= answer.status < 300:
         return ""
     return f"answered {answer.status} {answer.reason[:_REASON_CHARACTERS_MAX]}".strip()

@@ -42,7 +42,7 @@ def make_app(broker_address: str, settings: WebSettings, web: Web | None = None)
             await here.connection.close()
 
     app = Starlette(
-        routes=[*health.routes(), *metrics.routes(), *api.routes(), *site.routes()],
+        routes=[*health.routes(), *metrics.routes(settings.metrics_named_max), *api.routes(), *site.routes()],
         lifespan=life,
         exception_handlers={
             PosthouseError: _refused,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -14,12 +16,16 @@ from posthouse.web.request_context import broker_of
 PATH: Final = "/metrics"
 
 
-def routes() -> list[BaseRoute]:
+def routes(named_max: int) -> list[BaseRoute]:
     """Where Prometheus scrapes. One exposition for all scrapes: it remembers what counters had reached."""
-    exposition = Exposition()
+    exposition = Exposition(named_max)
+    turn = asyncio.Lock()
 
     async def metrics(request: Request) -> Response:
         overview = await (await broker_of(request)).monitor.overview()
-        return Response(exposition.render(overview), headers={"content-type": CONTENT_TYPE})
+        # A thousand busy queues are a second's work; meanwhile others are answered.
+        async with turn:
+            text = await run_in_threadpool(exposition.render, overview)
+        return Response(text, headers={"content-type": CONTENT_TYPE})
 
     return [Route(PATH, metrics)]

@@ -24,6 +24,8 @@ class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Makes the CSRF tokens; the same for all lives of one broker's web child, so that open pages stay good."""
     data: str = ""
     """The broker's data directory, for what is read from its files; nothing else is."""
+    metrics_named_max: int = 1_000
+    """Queues, and exchanges, with series of their own at `/metrics`."""
     request_bytes_max: int = REQUEST_BYTES_MAX
     request_timeout_s: float = 30.0
     """How long an answer may take to begin, the reading of the request included."""

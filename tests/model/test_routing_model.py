@@ -277,7 +277,8 @@ class ChangingTopology(RuleBasedStateMachine):
                 continue
             expected = naive_route(self.topology, name, key, headers)
             for route in (router.route(key, headers), router.route_raw(key, encode_headers(headers))):
-                assert (list(route.queues), route.fallback) == expected
+                # Which exchange on the way knew the queues is for the figures, and no business of the model.
+                assert (list(route.queues), "none" if route.queues else route.fallback) == expected
             explanation = router.explain(key, headers)
             assert explanation.queues == expected[0]
             assert (explanation.unrouted or "none") == expected[1]

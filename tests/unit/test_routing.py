@@ -128,10 +128,10 @@ def test_alternates_are_chained_until_one_routes(world: World) -> None:
     router = world.exchange("first", unrouted="alternate", alternate="second")
     assert router.route("k") == Route((), "drop")
     world.bind("second", "q", "k")
-    assert router.route("k") == Route(("q",))
+    assert router.route("k") == Route(("q",), "alternate")
     world.bind("third", "r")
-    assert router.route("k") == Route(("q",))
-    assert router.route("other") == Route(("r",))
+    assert router.route("k") == Route(("q",), "alternate")
+    assert router.route("other") == Route(("r",), "alternate")
 
 
 def test_alternates_in_a_circle_end_with_the_message_returned(world: World) -> None:
@@ -146,17 +146,17 @@ def test_a_missing_alternate_returns_the_message_until_it_is_declared(world: Wor
     world.exchange("later", "fanout", unrouted="drop")
     assert router.route("k") == Route((), "drop")
     world.bind("later", "q")
-    assert router.route("k") == Route(("q",))
+    assert router.route("k") == Route(("q",), "alternate")
     world.apply(world.topology.delete_exchange("later"))
     assert router.route("k") == Route((), "return")
 
 
 def test_the_default_exchange_can_be_an_alternate(world: World) -> None:
     router = world.exchange("x", unrouted="alternate", alternate="")
-    assert router.route("q") == Route(("q",))
+    assert router.route("q") == Route(("q",), "alternate")
     assert router.route("k") == Route((), "return")
     world.queues("k")
-    assert router.route("k") == Route(("k",))
+    assert router.route("k") == Route(("k",), "alternate")
 
 
 def test_the_policy_is_that_of_the_exchange_it_was_published_to(world: World) -> None:
