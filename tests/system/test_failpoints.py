@@ -44,7 +44,7 @@ SEGMENT = [
 ]  # fmt: skip
 STEPS = [
     # what a queue does with a message
-    ("queue:work", "STORE"), ("queue:work", "DELIVERED"), ("queue:work", "SETTLED"),
+    ("queue:work", "STORE"), ("queue:work", "GIVEN"), ("queue:work", "SETTLED"),
     ("queue:work", "LEAVING"), ("queue:work", "LEFT"), ("queue:work", "RETRY"),
     # what the others keep
     ("delay", "STORE"), ("delay", "FIRE"), ("delay", "FIRED"),
@@ -53,9 +53,9 @@ STEPS = [
 ]  # fmt: skip
 TORN = at(Point.WRITE_TORN, hit=3)
 
-SINGLE = [
-    *[[at(point, hit=1 if point in (Point.OPENED, Point.REPLAYED) else 3)] for point in ROUND],
-    *[[at(point)] for point in SEGMENT],
+ROUNDS = [[at(point, hit=1 if point in (Point.OPENED, Point.REPLAYED) else 3)] for point in ROUND]
+SEGMENTS = [[at(point)] for point in SEGMENT]
+STEPS_OF_ALL = [
     *[[at(Point.COMMITTED, actor=actor, record=record)] for actor, record in STEPS],
     [at(Point.WRITE_AFTER, record="SETTLED")],
     [at(Point.WRITE_AFTER, actor="delay", record="FIRED")],
@@ -101,7 +101,8 @@ WHOLE = [
 REGISTRY = [
     [at(point, actor="registry", record="")] for point in (Point.CREATE_AFTER, Point.RENAME_BEFORE, Point.RENAME_AFTER)
 ]
-CASES = SINGLE + OTHERWISE + DOUBLE + WHOLE + REGISTRY
+OFTEN = ROUNDS + STEPS_OF_ALL + DOUBLE
+"""What every run of the tests has time for."""
 
 OF_A_QUEUE = [*ROUND, *SEGMENT]
 FOR_EVERY_STEP = [
@@ -123,7 +124,7 @@ def name_of(failpoints: list[Failpoint]) -> str:
     return "+".join(f"{one.actor}-{one.record}-{one.point}-{one.action}" for one in failpoints)
 
 
-@pytest.mark.parametrize("failpoints", CASES, ids=name_of)
+@pytest.mark.parametrize("failpoints", OFTEN, ids=name_of)
 def test_nothing_confirmed_is_lost(short_path: Path, failpoints: list[Failpoint]) -> None:
     config = short_path / "posthouse.toml"
     config.write_text("segment_bytes_max = 65536\n")
@@ -139,8 +140,10 @@ def test_nothing_confirmed_is_lost(short_path: Path, failpoints: list[Failpoint]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("failpoints", FOR_EVERY_STEP + FOR_EVERY_RECOVERY, ids=name_of)
-def test_nothing_confirmed_is_lost_at_any_step_of_a_queue_whatever_happens_there(
+@pytest.mark.parametrize(
+    "failpoints", SEGMENTS + OTHERWISE + WHOLE + REGISTRY + FOR_EVERY_STEP + FOR_EVERY_RECOVERY, ids=name_of
+)
+def test_nothing_confirmed_is_lost_at_any_step_whatever_happens_there(
     short_path: Path, failpoints: list[Failpoint]
 ) -> None:
     test_nothing_confirmed_is_lost(short_path, failpoints)

@@ -201,6 +201,7 @@ def test_a_hundred_kills_lose_nothing_and_invent_nothing(process: BrokerProcess,
     assert sum(kills.values()) == KILLS
     assert hits > KILLS // 2, f"only {hits} of {KILLS} kills hit anything in flight"
     assert audit.confirmed > 1_000
-    standing = {"registry", "dead-letter", "delay", "door", "exchange:", "exchange:all"}
+    standing = {"registry", "dead-letter", "delay", "door", "monitor", "exchange:", "exchange:all"}
+    standing |= {"exchange:posthouse.events"}
     expected = {f"queue:{queue}" for queue in QUEUES} | standing
     eventually(lambda: {node["id"] for node in process.connect().tree() if node["state"] == "up"} == expected)

@@ -46,7 +46,8 @@ def test_a_stop_signal_ends_everything_in_order(process: BrokerProcess, number: 
     broker.declare_queue("q")
     broker.bind("e", "q")
     children = process.children
-    assert len(children) == 7
+    # The registry, two stores, the queue, three exchanges (the default one, that of events and ours), monitor and door.
+    assert len(children) == 9
     assert sockets_in(process.data)
 
     assert process.stop(number) == 0

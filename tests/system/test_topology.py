@@ -146,7 +146,7 @@ def test_durable_things_survive_a_kill_of_the_broker_and_transient_ones_do_not(
 
     again = process.connect()
     assert [info.name for info in again.queues()] == ["kept"]
-    assert [exchange.name for exchange in again.exchanges()] == ["", "kept"]
+    assert [exchange.name for exchange in again.exchanges()] == ["", "kept", "posthouse.events"]
     assert [(binding.source, binding.destination) for binding in again.bindings()] == [("kept", "kept")]
     assert bodies_of(again, "kept") == [b"x"]
     assert again.publish("kept", b"y", "key").queues == ["kept"]
