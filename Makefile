@@ -14,6 +14,7 @@ RUNS ?= 1000
 MINUTES ?= $(if $(filter soak,$(MAKECMDGOALS)),60,1)
 DATA ?= .posthouse
 JOBS ?= logical
+SYSTEM_JOBS ?= $(JOBS)
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -47,7 +48,7 @@ run: $(STAMP) ## a broker on loopback with its data in $(DATA); Ctrl-C stops it
 
 test: $(STAMP) ## all layers but the hour-long ones
 	$(PYTEST) -n $(JOBS) -m "not slow" $(FAST) $(ARGS)
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" tests/system tests/browser $(ARGS)
+	$(PYTEST) -n $(SYSTEM_JOBS) --dist loadfile -m "not slow" tests/system tests/browser $(ARGS)
 
 test-all: $(STAMP) ## everything, with many more examples and schedules
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough $(FAST) $(ARGS)
