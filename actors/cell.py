@@ -75,7 +75,7 @@ class Cell:
         meter: Meter | None = None,
     ) -> None:
         self.meter = meter or Meter()
-        self._figures = CellFigures(self.meter, journal)
+        self.figures = CellFigures(self.meter, journal)
         self.actor_id = life.actor_id
         self.generation = life.generation
         self.limits = limits
@@ -110,11 +110,11 @@ class Cell:
         self.wall_ms = wall_ms
         self.monotonic_ms = monotonic_ms
         self.monotonic_us = monotonic_ms * 1_000 if monotonic_us is None else monotonic_us
-        self._figures.round_began()
+        self.figures.round_began()
 
     def frame(self, route: Route, frame: bytes | memoryview) -> None:
         """One frame from a peer."""
-        self._figures.frames_received += 1
+        self.figures.frames_received += 1
         self.links.receive(route, frame, self.monotonic_ms)
         if self.links.events:
             self._handle_events()
@@ -146,7 +146,7 @@ class Cell:
             self.links.tick(now_ms)
             self._handle_events()
         frames = self.links.flush(now_ms)
-        self._figures.frames_sent += len(frames)
+        self.figures.frames_sent += len(frames)
         if now_ms >= self._next_measure_ms:
             self._next_measure_ms = now_ms + MEASURE_MS
             self._measure()
@@ -219,7 +219,7 @@ class Cell:
 
     def _measure(self) -> None:
         """Once a second: the figures that nobody shows as they happen."""
-        self._figures.show(self.wall_ms, self.links, self.refused)
+        self.figures.show(self.wall_ms, self.links, self.refused)
         self._actor.measure(self.meter)
 
     def _handle_events(self) -> None:

@@ -17,7 +17,7 @@ from posthouse.transport.links import Links
 
 @final
 class CellFigures:
-    """Those of one cell. `frames_received` and `frames_sent` are the cell's to raise."""
+    """Those of one cell. Frames are the cell's to count, rounds and the time they took its loop's."""
 
     __slots__ = (
         "_before_round",
@@ -27,8 +27,10 @@ class CellFigures:
         "_stalls",
         "_syncs",
         "_totals",
+        "busy_ns",
         "frames_received",
         "frames_sent",
+        "rounds",
     )
 
     def __init__(self, meter: Meter, journal: Journal | None) -> None:
@@ -41,6 +43,8 @@ class CellFigures:
         self._stalls = 0
         self.frames_received = 0
         self.frames_sent = 0
+        self.rounds = 0
+        self.busy_ns = 0
         if journal is not None:
             journal.on_sync = self._synced
             if journal.recovery.torn_bytes:
@@ -65,6 +69,8 @@ class CellFigures:
         meter.set(measures.LINKS, figures.links)
         meter.set(measures.BACKLOG, figures.backlog_bytes)
         for word, value in (
+            (measures.ROUNDS, self.rounds),
+            (measures.BUSY, self.busy_ns // 1_000),
             (measures.FRAMES_RECEIVED, self.frames_received),
             (measures.FRAMES_SENT, self.frames_sent),
             (measures.STALLS, self._stalls),

@@ -58,8 +58,7 @@ class QueueFigures:
             totals.show(word, value)
         totals.count(measures.NOT_TAKEN, self.refused)
         totals.count(measures.QUEUE_PURGED, self.purged)
-        state.handouts.attempts.show(meter)
-        state.handouts.waits.show(meter)
+        state.handouts.show(meter)
         if state.breaker is not None:
             meter.set(measures.BREAKER_OPEN, not state.breaker.is_closed)
             totals.count(measures.BREAKER_OPENED, state.breaker.opened)

@@ -17,6 +17,7 @@ from posthouse.actors.offsets import RangeMap
 from posthouse.actors.queue_consumers import Consumers
 from posthouse.actors.queue_effects import Delivery
 from posthouse.actors.tallies import Tally
+from posthouse.supervisor.meter import Meter
 
 REMEMBERED_MIN: Final = 1_024
 """Fewer deliveries than these are not worth looking through."""
@@ -24,6 +25,8 @@ REMEMBERED_MIN: Final = 1_024
 WAITED_MS_MAX: Final = 30 * 24 * 3_600_000
 """A publisher may say that it published in another century; that must not spoil the sum of all others."""
 
+WAITS_MAX: Final = 4_096
+"""So many different waits are remembered before they are sorted in, whatever publishers say of their clocks."""
 
 RESOLUTION_MS: Final = 100
 """What a consumer is given within this time, one after the other, counts as given with the first of it."""
@@ -36,32 +39,33 @@ _Handout = list[int]
 class Handouts:
     """Those of one queue."""
 
-    __slots__ = ("_consumers", "_given", "_last", "_look_at", "attempts", "waits")
+    __slots__ = (
+        "_attempts", "_consumers", "_first_attempts", "_given", "_last", "_look_at", "_waits", "_waits_ms",
+    )  # fmt: skip
 
     def __init__(self, consumers: Consumers) -> None:
         self._consumers = consumers
         self._given: deque[_Handout] = deque()
         self._last: _Handout | None = None
         self._look_at = REMEMBERED_MIN
-        self.attempts = Tally(measures.ATTEMPT)
-        self.waits = Tally(measures.DELIVERY)
+        self._attempts = Tally(measures.ATTEMPT)
+        self._first_attempts = 0
+        self._waits = Tally(measures.DELIVERY)
+        # Milliseconds waited, and how many messages did: sorted into the distribution once a second.
+        self._waits_ms: dict[int, int] = {}
 
     def given(self, deliveries: list[Delivery], now_ms: int) -> None:
         """Consumers were given these."""
-        first_attempts = waiting = 0
-        waited_ms = -1
-        last = self._last
+        first_attempts = 0
+        waits, last = self._waits_ms, self._last
         for one in deliveries:
             count, attempt = one.count, one.attempt
             if attempt == 1:
                 first_attempts += count
-                waits_ms = now_ms - one.entry.published_ms
-                if waits_ms != waited_ms:
-                    self._waited(waited_ms, waiting)
-                    waited_ms, waiting = waits_ms, 0
-                waiting += count
+                waited_ms = now_ms - one.entry.published_ms
+                waits[waited_ms] = waits.get(waited_ms, 0) + count
             else:
-                self.attempts.observe(attempt * MICRO, count)
+                self._attempts.observe(attempt * MICRO, count)
             if not one.settled:
                 first = one.first_offset
                 if (
@@ -77,9 +81,9 @@ class Handouts:
                     last = [now_ms, one.session, one.consumer, first, first + count - 1, attempt]
                     self._given.append(last)
         self._last = last
-        self._waited(waited_ms, waiting)
-        if first_attempts:
-            self.attempts.observe(MICRO, first_attempts)
+        self._first_attempts += first_attempts
+        if len(waits) > WAITS_MAX:
+            self._sort_waits()
         if len(self._given) > self._look_at:
             self._given = deque(one for one in self._given if self._is_held(one))
             self._look_at = max(REMEMBERED_MIN, 2 * len(self._given))
@@ -103,9 +107,19 @@ class Handouts:
             found.setdefault((session, consumer), RangeMap()).put(first, last, given_ms)
         return found
 
-    def _waited(self, waited_ms: int, count: int) -> None:
-        if count:
-            self.waits.observe(min(max(waited_ms, 0), WAITED_MS_MAX) * 1_000, count)
+    def show(self, meter: Meter) -> None:
+        """Write down attempts and waits."""
+        if self._first_attempts:
+            self._attempts.observe(MICRO, self._first_attempts)
+            self._first_attempts = 0
+        self._sort_waits()
+        self._attempts.show(meter)
+        self._waits.show(meter)
+
+    def _sort_waits(self) -> None:
+        for waited_ms, count in self._waits_ms.items():
+            self._waits.observe(min(max(waited_ms, 0), WAITED_MS_MAX) * 1_000, count)
+        self._waits_ms.clear()
 
     def _is_held(self, one: _Handout) -> bool:
         """Some of it is held by the same consumer, and was not given back and delivered again meanwhile."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, final
@@ -29,6 +30,8 @@ class Sampler:
         self._before: dict[str, float] = {}
         self._resident: dict[str, list[int]] = {name: [] for name in processes}
         self._cpu: dict[str, float] = {}
+        self.cpu_along: list[tuple[float, dict[str, float]]] = []
+        """Moments, each with the CPU seconds of every process until then."""
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -66,6 +69,7 @@ class Sampler:
             for name, process in self._processes.items():
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self._resident[name].append(process.memory_info().rss)
+            self.cpu_along.append((time.monotonic(), self._cpu_now()))
             if self._is_over.wait(SAMPLE_EVERY_S):
                 return
 

@@ -21,6 +21,7 @@ from posthouse import aio
 
 TIMEOUT_S: Final = 120.0
 IDLE_S: Final = 20.0
+MARK_EVERY: Final = 1_000
 _DUE: Final = struct.Struct("<d")
 
 
@@ -55,7 +56,11 @@ def publish_unlike(data: str, key: str, count: int, size: int) -> dict[str, Any]
 
 
 def consume(data: str, queue: str, count: int, at_once: int, prefetch: int) -> dict[str, Any]:
-    """Receive and ack `count` messages, one by one or in batches, and check that none is missing or repeated."""
+    """Receive and ack `count` messages, one by one or in batches, and check that none is missing or repeated.
+
+    `marks` are moments with the number of messages received until then.
+    """
+    marks = []
     with (
         posthouse.connect(data=data, timeout_s=TIMEOUT_S) as broker,
         broker.consume(queue, prefetch=prefetch) as messages,
@@ -69,16 +74,20 @@ def consume(data: str, queue: str, count: int, at_once: int, prefetch: int) -> d
                     raise SystemExit(f"after message {last} of {queue} came {batch[:1]}")
                 last += len(batch)
                 messages.ack_all(batch)
+                if last // MARK_EVERY != (last - len(batch)) // MARK_EVERY:
+                    marks.append((time.monotonic(), last))
         else:
             for message in messages:
                 if message.offset != last + 1:
                     raise SystemExit(f"after message {last} of {queue} came {message}")
                 last += 1
                 message.ack()
+                if last % MARK_EVERY == 0:
+                    marks.append((time.monotonic(), last))
                 if last == count:
                     break
         ended = time.monotonic()
-    return {"ended": ended, "closed": time.monotonic(), "received": last}
+    return {"ended": ended, "closed": time.monotonic(), "received": last, "marks": marks}
 
 
 def consume_several(data: str, queues: list[str], count: int) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from posthouse.actors import measures
 from posthouse.actors.queue_consumers import Consumer, Consumers
 from posthouse.actors.queue_effects import Delivery
-from posthouse.actors.queue_handouts import REMEMBERED_MIN, RESOLUTION_MS, Handouts
+from posthouse.actors.queue_handouts import REMEMBERED_MIN, RESOLUTION_MS, WAITS_MAX, Handouts
 from posthouse.actors.stored_batch import stored
-from tests.support.actor_bench import batch
+from posthouse.supervisor.meter import Meter
+from tests.support.actor_bench import WALL_MS, batch
 
 ENTRY = stored(1, batch(b"x"), b"raw")
 
@@ -101,3 +103,17 @@ def test_many_that_are_held_are_all_remembered() -> None:
         house.give(1_000 + number, 1 + 2 * number)
     house.settle(1, 2 * REMEMBERED_MIN)
     assert house.handouts.oldest_ms() == 1_000 + REMEMBERED_MIN
+
+
+def test_waits_of_any_length_are_all_counted_and_not_all_remembered() -> None:
+    house = House()
+    meter = Meter()
+    for number in range(2 * WAITS_MAX):
+        house.give(WALL_MS + 86_400_000 * number, 1 + 2 * number)
+    assert len(house.handouts._waits_ms) <= WAITS_MAX
+    house.handouts.show(meter)
+    assert not house.handouts._waits_ms
+    first, buckets = measures.DELIVERY.first, len(measures.DELIVERY.bounds) + 1
+    assert sum(meter.get(first + bucket) for bucket in range(buckets)) == 2 * WAITS_MAX
+    attempts = measures.ATTEMPT.first
+    assert meter.get(attempts) == 2 * WAITS_MAX
