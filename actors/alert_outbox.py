@@ -91,6 +91,11 @@ class AlertOutbox:
     def names(self) -> list[str]:
         return list(self._lines)
 
+    @property
+    def is_busy(self) -> bool:
+        """Something is on its way or waits for its turn."""
+        return any(line.trying is not None or line.waiting or line.tests for line in self._lines.values())
+
     def facts(self, target: str) -> TargetFacts:
         return self._lines[target].facts
 

@@ -47,6 +47,9 @@ from posthouse.transport.messages_alerts import (
 from posthouse.transport.messages_monitor import ActorReading, Machine
 
 SAVE_WAIT_MS: Final = 500
+LOOK: Final = "alerting"
+"""The timer by which it looks what became of what it began."""
+LOOK_MS: Final = 100
 LOGGED_PER_ROUND_MAX: Final = 20
 OWN_ALARMS: Final = ("alert_firing", "alert_resolved", "alerts_trouble")
 """What the monitor itself tells the log; it is no news to it."""
@@ -233,6 +236,9 @@ class Alerting:
             for dispatch in self._outbox.dispatch(self._context.wall_ms, now_ms):
                 self._desk.send(dispatch)
         self._tests.answer_late(now_ms)
+        if self._has_news or self._must_save or self._save_began_ms is not None or self._outbox.is_busy:
+            # The desk says nothing when it is done, and a notice has to leave soon, not with the next sample.
+            self._context.set_timer(LOOK, now_ms + LOOK_MS)
 
     def measure(self, meter: Meter) -> None:
         """Once a second: how much is wrong, and how much of it is untold."""

@@ -142,10 +142,12 @@ class Cell:
         self._actor.finish_round()
         self._commit()
         if now_ms >= self._next_tick_ms:
-            self._next_tick_ms = now_ms + TICK_MS
-            self.links.tick(now_ms)
+            self._next_tick_ms = max(now_ms + TICK_MS, self.links.tick(now_ms))
             self._handle_events()
         frames = self.links.flush(now_ms)
+        if self.links.is_stirred:
+            self.links.is_stirred = False
+            self._next_tick_ms = min(self._next_tick_ms, now_ms + TICK_MS)
         self.figures.frames_sent += len(frames)
         if now_ms >= self._next_measure_ms:
             self._next_measure_ms = now_ms + MEASURE_MS
@@ -154,7 +156,7 @@ class Cell:
 
     def next_wake_ms(self) -> int:
         """When the next round is due if nothing happens before."""
-        return min(self._next_tick_ms, *self._timers.values()) if self._timers else self._next_tick_ms
+        return min(self._next_tick_ms, self._next_measure_ms, *self._timers.values())
 
     # ---- Context ----
 

@@ -160,9 +160,7 @@ class DelayState:
         if before == due:
             return
         self.bodies.take(message_id)
-        if before > 0:
-            self._timetable.left(before)
-        self._timetable.add(message_id, due)
+        self._timetable.move(message_id, max(0, before), due)
 
     def in_order(self, exchange: str | None) -> Iterator[tuple[int, int]]:
         """`(id, due)` of all messages, or those for one exchange: on their way, due, waiting by time, failed (0)."""
@@ -218,6 +216,8 @@ class DelayState:
                 if self._is_current(message_id, due):
                     taken.append((message_id, due))
                     coming[number] = coming.get(number, 0) + 1
+                else:
+                    self._timetable.dropped(message_id, due)
             if not parked:
                 del self._parked[number]
         for message_id, due in self._timetable.take_due(until_ms, count_max - len(taken)):
@@ -244,7 +244,7 @@ class DelayState:
         """The exchange could not take it now."""
         self.contents.returned(move, due_ms)
         for message_id in move.ids:
-            self._timetable.add(message_id, due_ms)
+            self._timetable.move(message_id, 0, due_ms)
 
     # ---- the journal ----
 

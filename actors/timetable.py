@@ -3,8 +3,9 @@
 A message far away stands in a bucket of its time, sixteen bytes in two arrays; buckets of nine hours are split into
 some of half an hour, those into two minutes, those into eight seconds, and the last into a heap as their time comes
 near. The first of these stand in the *line*, and their bodies are fetched from disk. So taking in a message is O(1),
-and the next one due is found in O(log n) of the few that are near. A message that was cancelled or moved stays where
-it stood until it is met, or until it is one of too many in its bucket: what still stands is asked of `is_current`.
+and the next one due is found in O(log n) of the few that are near. The entry of a message that was cancelled or moved
+stays where it stood until it is met, or until it is one of too many in its bucket: what still stands is asked of
+`is_current`. A message that moves back to a time it had before would stand there twice, so those entries are known.
 Times are absolute, milliseconds since 1970. No clock here.
 """
 
@@ -63,13 +64,14 @@ class _Level:
 class Timetable:
     """Due times. `is_current(id, due)`: this entry still stands for a message that waits."""
 
-    __slots__ = ("_head", "_is_current", "_levels", "_line")
+    __slots__ = ("_head", "_is_current", "_left", "_levels", "_line")
 
     def __init__(self, is_current: Callable[[int, int], bool]) -> None:
         self._is_current = is_current
         self._levels = tuple(_Level(shift) for shift in SHIFTS)
         self._head: list[int] = []
         self._line: list[int] = []
+        self._left: set[int] = set()
 
     def add(self, message_id: int, due: int) -> bool:
         """A message is due then. True when it is so near that its body will be wanted soon."""
@@ -90,6 +92,30 @@ class Timetable:
                 near.append(index)
         return near
 
+    def move(self, message_id: int, before: int, due: int) -> None:
+        """A message that was due at `before` (0: at no time) is due at `due`, and `is_current` says so already."""
+        entry = due << ID_BITS | message_id
+        if entry in self._left:
+            self._left.remove(entry)
+            self._stands_again(due)
+        else:
+            self.add(message_id, due)
+        if before:
+            self._left.add(before << ID_BITS | message_id)
+            self.left(before)
+
+    def _stands_again(self, due: int) -> None:
+        for level in self._levels:
+            key = due >> level.shift
+            if key >= level.opened:
+                bucket = level.buckets[key]
+                bucket.stale = max(0, bucket.stale - 1)  # A bucket that was split has forgotten how many there were.
+                return
+
+    def dropped(self, message_id: int, due: int) -> None:
+        """A stale entry that was taken is nowhere any more."""
+        self._left.discard(due << ID_BITS | message_id)
+
     def left(self, due: int) -> None:
         """A message that was due then is not any more: one entry has become stale."""
         for level in self._levels:
@@ -108,6 +134,8 @@ class Timetable:
             if self._is_current(message_id, due):
                 kept.dues.append(due)
                 kept.ids.append(message_id)
+            else:
+                self.dropped(message_id, due)
         level.buckets[key] = kept
 
     def open_until(self, horizon_ms: int) -> None:
@@ -136,7 +164,7 @@ class Timetable:
     def _first(self, heap: list[int]) -> list[int]:
         """The heap, without stale entries at its top."""
         while heap and not self._is_current(heap[0] & ID_MASK, heap[0] >> ID_BITS):
-            heapq.heappop(heap)
+            self._left.discard(heapq.heappop(heap))
         return heap
 
     def next_due(self) -> int:
@@ -177,6 +205,8 @@ class Timetable:
             if self._is_current(entry & ID_MASK, entry >> ID_BITS):
                 heapq.heappush(self._line, entry)
                 lined_up.append(entry & ID_MASK)
+            else:
+                self._left.discard(entry)
         return lined_up
 
     def take_due(self, until_ms: int, count_max: int) -> list[tuple[int, int]]:
@@ -192,6 +222,8 @@ class Timetable:
             message_id, due = entry & ID_MASK, entry >> ID_BITS
             if self._is_current(message_id, due):
                 taken.append((message_id, due))
+            else:
+                self._left.discard(entry)
         return taken
 
     def in_order(self) -> Iterator[tuple[int, int]]:

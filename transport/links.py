@@ -27,6 +27,9 @@ __all__ = ["Arrived", "Ended", "Event", "Identity", "Link", "Links", "Opened", "
 LAZY_ACK_CHANGES: Final = 32
 """Where nobody waits, so many frames received or settled are acknowledged at once; fewer at the next tick."""
 
+NEVER_MS: Final = 1 << 62
+"""Later than every moment of a clock in milliseconds."""
+
 SERVED_MAX: Final = 16_384
 """Sessions served at a time. Whoever reaches a socket can send HELLOs; the next one is refused."""
 
@@ -45,6 +48,8 @@ class Links:
         self.limits = limits
         self.events: list[Event] = []
         self.violations = 0
+        self.is_stirred = False
+        """A tick may be due sooner than the last one said. The owner takes it back when it has planned that tick."""
         self._random = source
         self._opened: dict[str, Link] = {}
         self._by_session: dict[int, Link] = {}
@@ -94,6 +99,7 @@ class Links:
             return
         link.receiver.return_credit(arrived.messages, arrived.frame_bytes)
         link.unacked_frames += 1
+        self.is_stirred = True
         if arrived.is_waited_for or link.unacked_frames >= LAZY_ACK_CHANGES:
             link.ack_due = True
             self._dirty[link] = None
@@ -170,19 +176,26 @@ class Links:
         except ProtocolViolation as error:
             self._violation(route, frame, error)
 
-    def tick(self, now_ms: int) -> None:
-        """Time has passed: greet again, ask silent peers, acknowledge what was put off."""
+    def tick(self, now_ms: int) -> int:
+        """Time has passed: greet again, ask silent peers, acknowledge what was put off.
+
+        Returns when the next tick is due if nothing comes, nothing leaves and nobody asks for anything until then.
+        """
+        soonest_ms = NEVER_MS
         for link in list(self._by_session.values()):
             if link.unacked_frames:
                 link.ack_due = True
                 self._dirty[link] = None
-            if now_ms < link.next_wake_ms:
-                continue
-            if link.state is State.OPEN:
-                self._ask(link, now_ms)
-            else:
-                link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
-                self._greet(link, now_ms)
+            if now_ms >= link.next_wake_ms:
+                if link.state is State.OPEN:
+                    if link.asks(now_ms, is_between_actors=(self.identity if link.is_opener else link).client_id == 0):
+                        self._control.append((link.route, link_frames.ping(link)))
+                else:
+                    link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
+                    self._greet(link, now_ms)
+            if link.next_wake_ms < soonest_ms:
+                soonest_ms = link.next_wake_ms
+        return soonest_ms
 
     def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
         """Every frame that may leave now, one envelope per peer where it fits."""
@@ -201,6 +214,7 @@ class Links:
             out += [(link.route, said) for said in link_frames.data(link, frames)]
             if frames:
                 link.next_wake_ms = min(link.next_wake_ms, now_ms + link.retry_ms)
+                self.is_stirred = True
                 if not link.receiver.has_ranges:
                     link.owe_no_ack()
             if link.ack_due or link.pong is not None:
@@ -218,6 +232,7 @@ class Links:
         link.generation = link.told_generation
         link.sender.restart()
         link.state = State.GREETING
+        self.is_stirred = True
         self._by_session[link.session] = link
 
     def _greet(self, link: Link, now_ms: int) -> None:
@@ -240,6 +255,7 @@ class Links:
                 return
             link = self._serve(header.session, hello, now_ms)
             link.next_wake_ms = now_ms + self.limits.ping_interval_ms
+            self.is_stirred = True
         link.route = route
         link.heard_ms = now_ms
         self._control.append((route, link_frames.welcome(link, self.limits)))
@@ -317,6 +333,7 @@ class Links:
         link.limits = link.sender.limits = welcome.limits
         link.retry_ms = RETRY_MS_MIN
         link.next_wake_ms = now_ms + link.retry_ms
+        self.is_stirred = True
         self._dirty[link] = None
         self.events.append(Opened(link))
 
@@ -342,6 +359,7 @@ class Links:
         if accepted:
             messages = header.messages or 1
             link.unacked_frames += 1
+            self.is_stirred = True
             link.receiver.take_credit(messages, len(frame), link.limits)
             self.events.append(Arrived(link, header.sequence, wire.unpack_pieces(frame), len(frame), messages))
             return
@@ -361,26 +379,9 @@ class Links:
             self.events.append(Settled(link, contexts))
         link.retry_ms = RETRY_MS_MIN
         link.next_wake_ms = now_ms + link.retry_ms
+        self.is_stirred = True
         if sender.has_backlog:
             self._dirty[link] = None
-
-    def _ask(self, link: Link, now_ms: int) -> None:
-        """No progress for a while: a PING finds out who is there, what arrived and what is settled.
-
-        In an idle session the serving end, which owns the state, asks first: one PING per interval, not two.
-        """
-        sender = link.sender
-        wait_ms = link.limits.ping_interval_ms
-        if sender.is_waiting_for_receipt:
-            wait_ms = min(link.retry_ms, wait_ms)
-            link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
-        elif not sender.has_in_flight:
-            wait_ms += wait_ms // 2 if link.is_opener else 0
-            if now_ms - link.heard_ms < wait_ms:
-                link.next_wake_ms = link.heard_ms + wait_ms
-                return
-        link.next_wake_ms = now_ms + wait_ms
-        self._control.append((link.route, link_frames.ping(link)))
 
     def _reset(self, route: Route, sender: tuple[int, int], code: str, text: str) -> None:
         """One per session and round, however many frames it answers."""

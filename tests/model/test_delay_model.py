@@ -26,6 +26,7 @@ class DelayMachine(RuleBasedStateMachine):
         self.now = 0
         self.expected: dict[int, int] = {}
         self.keys: dict[str, int] = {}
+        self.earlier: dict[int, list[int]] = {}
         self.moves: list[Move] = []
         self.burials: dict[int, list[int]] = {}
         self.next_seq = 1
@@ -62,8 +63,21 @@ class DelayMachine(RuleBasedStateMachine):
             self.desk.cancel(message_id)
             del self.expected[message_id]
         else:
+            self.earlier.setdefault(message_id, []).append(self.expected[message_id])
             self.desk.reschedule(message_id, NOW_MS + self.now + after)
             self.expected[message_id] = NOW_MS + self.now + after
+
+    @precondition(lambda self: self.earlier)
+    @rule(data=st.data())
+    def change_back(self, data: Any) -> None:
+        """To a time that the message had before, be it past: its old entry may still stand there."""
+        message_id = data.draw(st.sampled_from(sorted(self.earlier)))
+        due = data.draw(st.sampled_from(self.earlier[message_id]))
+        before = self.expected.get(message_id, FIRING)
+        if before not in (FIRING, BURYING) and due > 0:
+            self.earlier[message_id].append(before)
+            self.desk.reschedule(message_id, due)
+            self.expected[message_id] = due
 
     @rule(passed=st.one_of(st.integers(0, 100), delays), count_max=st.integers(1, 30), lines_up=st.booleans())
     def time_passes(self, passed: int, count_max: int, lines_up: bool) -> None:

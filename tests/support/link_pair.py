@@ -69,10 +69,10 @@ def frame(kind: int, session: int, body: bytes = b"", **fields: int) -> bytes:
 
 @final
 class Pair:
-    """An opening end in a client, and a serving end in generation 3."""
+    """An opening end in a client, or with `client_id` 0 in an actor, and a serving end in generation 3."""
 
-    def __init__(self, *, survives: bool = True, told: int = 3, limits: Limits = LIMITS) -> None:
-        self.opener = Links(Identity(0, 7, "shop"), limits, random.Random(1))
+    def __init__(self, *, survives: bool = True, told: int = 3, limits: Limits = LIMITS, client_id: int = 7) -> None:
+        self.opener = Links(Identity(0, client_id, "shop"), limits, random.Random(1))
         self.server = Links(Identity(3, 0, "queue:q"), limits, random.Random(2))
         self.link = self.opener.open("queue:q", survives=survives)
         self.opener.peer_up("queue:q", told, "to-server", 0)

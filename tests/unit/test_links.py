@@ -379,15 +379,3 @@ def test_two_ends_with_full_windows_do_not_wait_for_each_other() -> None:
         pair.settle_all(pair.opener)
     assert pair.link.sender.is_idle
     assert served.sender.is_idle
-
-
-def test_an_idle_link_costs_one_ping_and_its_answer_in_each_interval() -> None:
-    pair = Pair()
-    pair.standing()
-    passed: list[Kind] = []
-    for now_ms in range(0, 10_000, 100):
-        pair.opener.tick(now_ms)
-        pair.server.tick(now_ms)
-        passed += pair.pass_on(now_ms)
-    assert 15 <= passed.count(Kind.PING) <= 20
-    assert passed.count(Kind.ACK) == passed.count(Kind.PING) == len(passed) / 2

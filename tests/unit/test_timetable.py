@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from posthouse.actors.timetable import SHIFTS, STALE_MIN, Timetable
 
 HOUR = 3_600_000
@@ -23,6 +25,13 @@ class Plan:
 
     def drop(self, message_id: int) -> None:
         self.timetable.left(self.dues.pop(message_id))
+
+    def move(self, message_id: int, due: int) -> None:
+        before, self.dues[message_id] = self.dues[message_id], due
+        self.timetable.move(message_id, before, due)
+
+    def listed(self) -> list[tuple[int, int]]:
+        return [one for one in self.timetable.in_order() if self.dues.get(one[0]) == one[1]]
 
 
 def test_messages_are_taken_in_the_order_of_their_time_however_far_apart_they_are() -> None:
@@ -117,3 +126,38 @@ def test_all_are_listed_by_time_across_levels() -> None:
     for message_id, due in enumerate(reversed(dues), start=1):
         plan.add(message_id, due)
     assert [due for _, due in plan.timetable.in_order()] == dues
+
+
+@pytest.mark.parametrize("opened", [0, FAR + HOUR])
+def test_what_moves_back_to_an_earlier_time_stands_there_once(opened: int) -> None:
+    plan = Plan()
+    plan.timetable.open_until(opened)
+    plan.add(1, FAR + 10)
+    for due in (FAR + 20, FAR + 10, FAR + 20, FAR + 10):
+        plan.move(1, due)
+    assert plan.listed() == [(1, FAR + 10)]
+    plan.timetable.open_until(FAR + 20)
+    assert plan.timetable.take_due(FAR + 20, 10) == [(1, FAR + 10)]
+    assert not plan.timetable._left
+
+
+def test_what_moves_back_after_its_old_entry_was_met_is_entered_anew() -> None:
+    plan = Plan()
+    plan.add(1, FAR + 10)
+    plan.add(2, FAR + 15)
+    plan.move(1, FAR + HOUR)
+    plan.timetable.open_until(FAR + 12)
+    assert plan.timetable.take_due(FAR + 12, 10) == []
+    plan.move(1, FAR + 10)
+    assert plan.timetable.take_due(FAR + 12, 10) == [(1, FAR + 10)]
+    assert plan.listed() == [(2, FAR + 15)]
+
+
+def test_moving_to_and_fro_leaves_no_more_than_a_few_entries() -> None:
+    plan = Plan()
+    plan.add(1, FAR)
+    for number in range(10_000):
+        plan.move(1, FAR + number % (3 * STALE_MIN))
+    assert plan.listed() == [(1, plan.dues[1])]
+    assert len(list(plan.timetable.in_order())) <= 3 * STALE_MIN + 1
+    assert len(plan.timetable._left) <= 3 * STALE_MIN
