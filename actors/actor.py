@@ -79,6 +79,9 @@ class Context(Protocol):
     def set_timer(self, key: str, due_ms: int) -> None:
         """Call `wake(key)` at this monotonic time; a later call for the same key replaces it."""
 
+    def rest_between_timers(self) -> None:
+        """There is a timer for everything this actor waits for: without news it needs no round ten times a second."""
+
     def tell_supervisor(self, message: control.FromChild) -> None:
         """Ask the supervisor for something; the order leaves when this round is durable."""
 

@@ -91,6 +91,7 @@ class Cell:
         self._timers: dict[str, int] = {}
         self._next_tick_ms = 0
         self._next_measure_ms = 0
+        self._may_rest = False
         self._out: list[tuple[Link, Any, int, int, Any]] = []
         self._to_settle: list[Arrived] = []
         self._orders: list[control.FromChild] = []
@@ -132,6 +133,7 @@ class Cell:
             self.links.peer_up(message.id, message.generation, route, self.monotonic_ms)
         elif isinstance(message, control.Down):
             self.links.peer_down(message.id, message.reason)
+        self._tick_soon()
         self._handle_events()
         self._actor.noticed(message)
 
@@ -142,8 +144,9 @@ class Cell:
         self._actor.finish_round()
         self._commit()
         if now_ms >= self._next_tick_ms:
-            self._next_tick_ms = now_ms + TICK_MS
-            self.links.tick(now_ms)
+            wanted_ms = self.links.tick(now_ms)
+            # A thousand idle queues are not to wake ten times a second each: they would keep three cores busy.
+            self._next_tick_ms = max(now_ms + TICK_MS, wanted_ms if self._may_rest else 0)
             self._handle_events()
         frames = self.links.flush(now_ms)
         self._figures.frames_sent += len(frames)
@@ -154,7 +157,7 @@ class Cell:
 
     def next_wake_ms(self) -> int:
         """When the next round is due if nothing happens before."""
-        return min(self._next_tick_ms, *self._timers.values()) if self._timers else self._next_tick_ms
+        return min(self._next_tick_ms, self._next_measure_ms, *self._timers.values())
 
     # ---- Context ----
 
@@ -208,6 +211,9 @@ class Cell:
     def set_timer(self, key: str, due_ms: int) -> None:
         self._timers[key] = due_ms
 
+    def rest_between_timers(self) -> None:
+        self._may_rest = True
+
     def tell_supervisor(self, message: control.FromChild) -> None:
         self._orders.append(message)
 
@@ -222,9 +228,14 @@ class Cell:
         self._figures.show(self.wall_ms, self.links, self.refused)
         self._actor.measure(self.meter)
 
+    def _tick_soon(self) -> None:
+        """Something was said, or somebody came or went: what is put off and what is asked again counts from now."""
+        self._next_tick_ms = min(self._next_tick_ms, self.monotonic_ms + TICK_MS)
+
     def _handle_events(self) -> None:
         links = self.links
         while links.events:
+            self._tick_soon()
             events, links.events = links.events, []
             for event in events:
                 if isinstance(event, Arrived):
@@ -281,6 +292,7 @@ class Cell:
 
     def _let_go(self, done: _Round) -> None:
         links = self.links
+        self._tick_soon()
         for link, piece, size, count, context in done.out:
             links.send(link, piece, size, count, context)
         for arrived in done.to_settle:

@@ -110,6 +110,7 @@ class QueueActor:
         # steps: what is journaled means the same in the next life, and a stepped clock moves nothing in this one.
         self._clock_ms = self._context.wall_ms - self._context.monotonic_ms
         self._usage.start()
+        self._context.rest_between_timers()
         if not self._spec.durable:
             return
         self._look_at_disk()

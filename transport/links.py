@@ -170,19 +170,20 @@ class Links:
         except ProtocolViolation as error:
             self._violation(route, frame, error)
 
-    def tick(self, now_ms: int) -> None:
-        """Time has passed: greet again, ask silent peers, acknowledge what was put off."""
+    def tick(self, now_ms: int) -> int:
+        """Time has passed: greet again, ask silent peers, acknowledge what was put off. Returns when it has to again."""
+        next_ms = now_ms + RETRY_MS_MAX
         for link in list(self._by_session.values()):
             if link.unacked_frames:
                 link.ack_due = True
                 self._dirty[link] = None
-            if now_ms < link.next_wake_ms:
-                continue
-            if link.state is State.OPEN:
+            if now_ms >= link.next_wake_ms and link.state is State.OPEN:
                 self._ask(link, now_ms)
-            else:
+            elif now_ms >= link.next_wake_ms:
                 link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
                 self._greet(link, now_ms)
+            next_ms = min(next_ms, link.next_wake_ms)
+        return next_ms
 
     def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
         """Every frame that may leave now, one envelope per peer where it fits."""
