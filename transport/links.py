@@ -171,7 +171,7 @@ class Links:
             self._violation(route, frame, error)
 
     def tick(self, now_ms: int) -> int:
-        """Time has passed: greet again, ask silent peers, acknowledge what was put off. Returns when it has to again."""
+        """Time has passed: greet again, ask silent peers, acknowledge what was put off. Returns when to call again."""
         next_ms = now_ms + RETRY_MS_MAX
         for link in list(self._by_session.values()):
             if link.unacked_frames:
@@ -366,17 +366,14 @@ class Links:
             self._dirty[link] = None
 
     def _ask(self, link: Link, now_ms: int) -> None:
-        """No progress for a while: a PING finds out who is there, what arrived and what is settled.
-
-        In an idle session the serving end, which owns the state, asks first: one PING per interval, not two.
-        """
+        """No progress for a while: a PING finds out who is there, what arrived and what is settled."""
         sender = link.sender
         wait_ms = link.limits.ping_interval_ms
         if sender.is_waiting_for_receipt:
             wait_ms = min(link.retry_ms, wait_ms)
             link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
         elif not sender.has_in_flight:
-            wait_ms += wait_ms // 2 if link.is_opener else 0
+            wait_ms = link.patience_ms(self.identity.client_id)
             if now_ms - link.heard_ms < wait_ms:
                 link.next_wake_ms = link.heard_ms + wait_ms
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Hashable
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import msgspec
 
@@ -44,6 +44,10 @@ class Identity(NamedTuple):
     client_id: int
     client_name: str
     origin: Origin = Origin()
+
+
+ACTORS_PATIENCE: Final = 10
+"""Actors hear of each other's deaths from the supervisor: an idle session between two is asked so much less often."""
 
 
 @final
@@ -87,6 +91,12 @@ class Link:
         self.client_id, self.client_name = hello.client_id, hello.client_name
         self.hello, self.opened_ms = hello, now_ms
         self.state = State.OPEN
+
+    def patience_ms(self, own_client_id: int) -> int:
+        """How long nothing need be heard in an idle session. The serving end, which owns the state, asks first."""
+        times = 1 if (own_client_id if self.is_opener else self.client_id) else ACTORS_PATIENCE
+        wait_ms = self.limits.ping_interval_ms * times
+        return wait_ms + wait_ms // 2 if self.is_opener else wait_ms
 
     def owe_no_ack(self) -> None:
         """The peer has been told everything."""
