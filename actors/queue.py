@@ -10,7 +10,7 @@ Fails with: DiskFault (its journal; the supervisor decides), assertions (ours; t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import Any, final
 
 import msgspec
 
@@ -66,8 +66,6 @@ from posthouse.transport.messages_looking import LookInto, PauseQueue
 from posthouse.transport.messages_sessions import ListSessions
 from posthouse.transport.messages_use import PrepareDelete, QueueUsed
 from posthouse.transport.names import DEAD_LETTER, REGISTRY
-
-DISK_LOOK_MS: Final = 1_000
 
 
 @final
@@ -163,16 +161,13 @@ class QueueActor:
             self._departures.settled(contexts)
 
     def wake(self, key: str) -> None:
-        if key == "disk":
-            self._look_at_disk()
-        elif key == DEPARTURES:
+        if key == DEPARTURES:
             self._departures.wake()
 
     def _look_at_disk(self) -> None:
         """Before the disk is full, not after: what was accepted must still be acked and moved."""
         free = self._context.journal.free_bytes()
         self._is_disk_low = free < self._limits.disk_free_bytes_min
-        self._context.set_timer("disk", self._context.monotonic_ms + DISK_LOOK_MS)
 
     def noticed(self, message: control.FromSupervisor) -> None:
         """Where others live is the links' business."""
@@ -192,6 +187,8 @@ class QueueActor:
             self._state.storage.shed(self._limits.memory_bytes_max)
 
     def measure(self, meter: Meter) -> None:
+        if self._spec.durable:
+            self._look_at_disk()
         self._figures.show(self._context.wall_ms, self._now_ms)
 
     # ---- messages in ----

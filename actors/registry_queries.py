@@ -6,7 +6,7 @@ step; a queue that does not answer in time is listed with the state of its actor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, final
 
@@ -102,10 +102,13 @@ class Queries:
             case ListBindings(request):
                 bindings: list[BindingSpec] = list(topology.snapshot().put_bindings)
                 self._context.reply(link, request, bindings)
-            case ListQueues(request):
-                self._ask_queues(Gathering(link, request, QueueInfo, self._queues), QueueStatus)
+            case ListQueues(request, names):
+                queues = sorted(topology.queues if names is None else topology.queues.keys() & set(names))
+                gathering = Gathering(link, request, QueueInfo, lambda answers: self._queues(queues, answers))
+                self._ask_queues(gathering, QueueStatus, queues)
             case ListConsumers(request):
-                self._ask_queues(Gathering(link, request, list[ConsumerInfo], self._consumers), QueueConsumers)
+                gathering = Gathering(link, request, list[ConsumerInfo], self._consumers)
+                self._ask_queues(gathering, QueueConsumers, topology.queues)
             case ListSessions(request):
                 self._context.reply(link, request, self._context.sessions())
             case ListConnections(request):
@@ -146,8 +149,8 @@ class Queries:
         if not gathering.missing:
             self._finish(gathering)
 
-    def _ask_queues(self, gathering: Gathering, question: Question) -> None:
-        for name in self._registry.topology.queues:
+    def _ask_queues(self, gathering: Gathering, question: Question, queues: Iterable[str]) -> None:
+        for name in queues:
             if self._registry.directory.where(actor_of_queue(name)).is_up:
                 self._ask(gathering, name, self._registry.queue_link(name), question)
         self._gather(gathering)
@@ -201,8 +204,9 @@ class Queries:
         exchanges = self._registry.topology.exchanges
         return [_exchange_info(exchanges[name], answers.get(name)) for name in sorted(exchanges)]
 
-    def _queues(self, answers: dict[str, Any]) -> list[QueueInfo]:
-        return [answers.get(name) or self._silent(name) for name in sorted(self._registry.topology.queues)]
+    def _queues(self, queues: list[str], answers: dict[str, Any]) -> list[QueueInfo]:
+        there = self._registry.topology.queues
+        return [answers.get(name) or self._silent(name) for name in queues if name in there]
 
     def _consumers(self, answers: dict[str, Any]) -> list[ConsumerInfo]:
         return [info for name in sorted(self._registry.topology.queues) for info in answers.get(name, [])]

@@ -15,6 +15,7 @@ from posthouse.message import Message, Slice
 from posthouse.requests import Ask, AskAsync, Request
 from posthouse.transport import messages
 from posthouse.transport.errors import InvalidArgument
+from posthouse.transport.messages_definitions import Definitions, DescribeTopology
 from posthouse.transport.messages_looking import (
     LOOK_BODY_BYTES_MAX,
     LOOK_MESSAGES_MAX,
@@ -22,7 +23,7 @@ from posthouse.transport.messages_looking import (
     LookInto,
     PauseQueue,
 )
-from posthouse.transport.names import actor_of_queue, check_name, shown
+from posthouse.transport.names import REGISTRY, actor_of_queue, check_name, shown
 
 PLACES: Final = ("ready", "unacked", "waiting", "leaving")
 OFFSET_MAX: Final = (1 << 63) - 1
@@ -91,6 +92,14 @@ def _moment(at_ms: int) -> datetime | None:
     return datetime.fromtimestamp(at_ms / 1_000, UTC) if at_ms else None
 
 
+def request_topology() -> Request[Definitions]:
+    return Request(REGISTRY, DescribeTopology, Definitions)
+
+
+def queue_names(topology: Definitions) -> list[str]:
+    return sorted(queue.name for queue in topology.queues)
+
+
 # ---- the clients' ----
 
 
@@ -108,6 +117,10 @@ class Admin:
     def resume_queue(self, queue: str) -> None:
         """Let a paused queue deliver again."""
         self._ask(request_pause(queue, False))
+
+    def queue_names(self) -> list[str]:
+        """The names of all queues, without asking any of them: where they are many, `queues(names)` asks a few."""
+        return queue_names(self._ask(request_topology()))
 
     def look(
         self,
@@ -140,6 +153,10 @@ class AioAdmin:
     async def resume_queue(self, queue: str) -> None:
         """As `Admin.resume_queue`."""
         await self._ask(request_pause(queue, False))
+
+    async def queue_names(self) -> list[str]:
+        """As `Admin.queue_names`."""
+        return queue_names(await self._ask(request_topology()))
 
     async def look(
         self,

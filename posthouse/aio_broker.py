@@ -6,6 +6,7 @@ A shell like its blocking twin in `client.py`; `aio.py` makes it and tells its r
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
@@ -152,9 +153,9 @@ class Broker:
         """The state of one queue, from the queue itself. Raises UnknownQueue."""
         return await self._ask(requests.queue_info(name))
 
-    async def queues(self) -> list[QueueInfo]:
-        """All queues, by name."""
-        return await self._ask(requests.queues())
+    async def queues(self, names: Sequence[str] | None = None) -> list[QueueInfo]:
+        """All queues, or those of these names that are there, by name."""
+        return await self._ask(requests.queues(names))
 
     async def exchanges(self) -> list[ExchangeInfo]:
         """All exchanges, by name, the default exchange "" first."""
@@ -164,9 +165,9 @@ class Broker:
         """All bindings."""
         return await self._ask(requests.bindings())
 
-    async def consumers(self) -> list[ConsumerInfo]:
-        """All consumers of all queues."""
-        return await self._ask(requests.consumers())
+    async def consumers(self, queue: str | None = None) -> list[ConsumerInfo]:
+        """All consumers of all queues, or those of one. Raises UnknownQueue."""
+        return await self._ask(requests.consumers(queue))
 
     async def connections(self) -> list[ConnectionInfo]:
         """Who is connected, this client included: the oldest first, each with the actors it talks to."""

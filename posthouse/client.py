@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, final
 
@@ -178,9 +178,9 @@ class Broker:
         """The state of one queue, from the queue itself. Raises UnknownQueue."""
         return self._ask(requests.queue_info(name))
 
-    def queues(self) -> list[QueueInfo]:
-        """All queues, by name."""
-        return self._ask(requests.queues())
+    def queues(self, names: Sequence[str] | None = None) -> list[QueueInfo]:
+        """All queues, or those of these names that are there, by name."""
+        return self._ask(requests.queues(names))
 
     def exchanges(self) -> list[ExchangeInfo]:
         """All exchanges, by name, the default exchange "" first."""
@@ -190,9 +190,9 @@ class Broker:
         """All bindings."""
         return self._ask(requests.bindings())
 
-    def consumers(self) -> list[ConsumerInfo]:
-        """All consumers of all queues."""
-        return self._ask(requests.consumers())
+    def consumers(self, queue: str | None = None) -> list[ConsumerInfo]:
+        """All consumers of all queues, or those of one. Raises UnknownQueue."""
+        return self._ask(requests.consumers(queue))
 
     def connections(self) -> list[ConnectionInfo]:
         """Who is connected, this client included: the oldest first, each with the actors it talks to."""

@@ -7,7 +7,7 @@ function raises InvalidArgument where it would not be.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, final
 
@@ -182,8 +182,9 @@ def queue_info(name: str) -> Request[QueueInfo]:
     return Request(_queue(name), messages.QueueStatus, QueueInfo)
 
 
-def queues() -> Request[list[QueueInfo]]:
-    return Request(REGISTRY, messages.ListQueues, list[QueueInfo])
+def queues(names: Sequence[str] | None) -> Request[list[QueueInfo]]:
+    wanted = None if names is None else tuple(check_name("queue", name) for name in names)
+    return Request(REGISTRY, lambda number: messages.ListQueues(number, wanted), list[QueueInfo])
 
 
 def exchanges() -> Request[list[ExchangeInfo]]:
@@ -194,7 +195,9 @@ def bindings() -> Request[list[BindingSpec]]:
     return Request(REGISTRY, messages.ListBindings, list[BindingSpec])
 
 
-def consumers() -> Request[list[ConsumerInfo]]:
+def consumers(queue: str | None) -> Request[list[ConsumerInfo]]:
+    if queue is not None:
+        return Request(_queue(queue), messages.QueueConsumers, list[ConsumerInfo])
     return Request(REGISTRY, messages.ListConsumers, list[ConsumerInfo])
 
 

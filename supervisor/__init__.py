@@ -35,6 +35,7 @@ The journal:
     journal_recovery   what the files mean after a crash: survey and repair
     journal_opening    lock, survey, refuse or repair
     journal_scan       one segment read from end to end
+    journal_search     the commits of a segment that hold what is looked for
     journal_segment    one segment file: name, index, writer
     journal_sidecar    the last durable position, beside the segments
     journal_reader     records back from disk

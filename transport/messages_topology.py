@@ -79,9 +79,10 @@ class ListExchanges(_Message, frozen=True, tag=36):
 
 @final
 class ListQueues(_Message, frozen=True, tag=37):
-    """The answer is a list of `QueueInfo`, from the queues themselves."""
+    """The answer is a list of `QueueInfo`, from the queues themselves: of all, or of these, where they are there."""
 
     request: int
+    names: tuple[str, ...] | None = None
 
 
 @final

@@ -68,6 +68,11 @@ class QueueStory:
         return bool(self._places)
 
     @property
+    def is_over(self) -> bool:
+        """Nothing that the journal says from here on concerns the message."""
+        return all(place.is_over for place in self._places.values())
+
+    @property
     def now(self) -> list[str]:
         """Where the message is, or how it ended."""
         return [f"queue {shown(self._queue)}, offset {place.offset}: {place.now}" for place in self._places.values()]
@@ -108,9 +113,13 @@ class QueueStory:
         for place in self._places.values():
             if place.holder is not None and place.held_by < moment.generation:
                 self._restarted(moment, place)
-        found = self.batch_in(kind, payload)
-        if found is not None:
-            self._stored(moment, position, kind, *found, payload)
+        if kind in (Kind.STORE, Kind.MOVED):
+            if any(
+                place.stored is None and place.offset >= _first_offset(kind, payload) for place in self._places.values()
+            ):
+                found = self.batch_in(kind, payload)
+                assert found is not None
+                self._stored(moment, position, kind, *found, payload)
         elif kind == Kind.GIVEN or kind == Kind.TAKEN:
             for receiver in records.decode_receivers(payload):
                 for place in self._touched(receiver.ranges):
@@ -248,6 +257,10 @@ class QueueStory:
         told = self._say(moment.at_ms, what, text, place, position=position)
         if what == "dead_lettered" and place.move is not None:
             told.after = (arrived(*place.move),)
+
+
+def _first_offset(kind: int, payload: memoryview) -> int:
+    return records.decode_store(payload)[0] if kind == Kind.STORE else records.decode_moved(payload).first_offset
 
 
 FAILURES: Final = {

@@ -1,7 +1,8 @@
 """The journals of a data directory, read for one message's biography while the broker may write them.
 
-Takes no lock, asks no broker, changes nothing. Files are streamed, a chunk at a time: each journal once to find the
-message, those that have it a second time to tell. What is damaged is named in the notes, and the rest is told.
+Takes no lock, asks no broker, changes nothing. The bytes of the journals are searched for the message's names; only
+those that have it are read, a chunk at a time, from where it is first named to where its story there is over. What is
+damaged of what is read is named in the notes, and the rest is told. Where no journal has the message all are read.
 
 Fails with: `UnknownMessage`; `InvalidArgument` for an id that is none and for a directory that is no broker's.
 """
@@ -20,10 +21,10 @@ from posthouse.biography.held_story import HeldStory
 from posthouse.biography.queue_story import QueueStory
 from posthouse.biography.route_story import RouteStory
 from posthouse.biography.telling import Findings, Moves, biography, publishes_in, questions_in
-from posthouse.biography.wanted import Wanted, ids_beginning
+from posthouse.biography.wanted import Wanted, WantedBytes, ids_beginning
 from posthouse.supervisor.data_directory import journal_name
 from posthouse.supervisor.disk import RealDisk
-from posthouse.supervisor.journal_history import History
+from posthouse.supervisor.journal_history import Commit, History, Place
 from posthouse.transport.errors import DiskFault, InvalidArgument, JournalCorrupt, UnknownMessage
 from posthouse.transport.messages import Batch
 from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY, shown
@@ -65,13 +66,15 @@ class _Reading:
         wanted = Wanted(message_id)
         told: list[AnyStory] = []
         names = self._actors()
-        # The scheduler first: it knows names that the message has elsewhere.
+        # The scheduler first: it knows names that the message has elsewhere. It may know the message by the number of
+        # a move only, so its journal is read as a whole.
         self._read_story(journal_name(DELAY), DelayStory(wanted), told)
+        needle = wanted.needle()
         for directory, actor in names.items():
             kind, _, name = actor.partition(":")
             story: AnyStory = QueueStory(name, wanted) if kind == "queue" else HeldStory(name, wanted)
-            self._read_story(directory, story, told)
-        self._read_story(journal_name(DEAD_LETTER), GraveStory(wanted), told)
+            self._search_story(directory, story, told, needle)
+        self._search_story(journal_name(DEAD_LETTER), GraveStory(wanted), told, needle)
         if not told:
             raise self._unknown(message_id, names)
         moves: Moves = {}
@@ -83,6 +86,7 @@ class _Reading:
         routes = RouteStory(questions)
         self._read(journal_name(REGISTRY), routes.tell)
         routes.finish()
+        self._look_for_damage(names, {queue for one in questions if one.then for queue in one.then.queues}, told)
         failures = [pair for one in told if isinstance(one, GraveStory) for pair in one.failures]
         notes = [*self._notes, *routes.notes]
         return biography(Findings(message_id, list(wanted.ids), told, publishes, moves, questions, failures, notes))
@@ -108,22 +112,50 @@ class _Reading:
             self._read(directory, story.tell)
             told.append(story)
 
+    def _search_story(self, directory: str, story: AnyStory, told: list[AnyStory], needle: WantedBytes) -> None:
+        """The same, but that nothing is decoded before the message is found, and nothing after its story is over."""
+        begins: Place | None = None
+        for commit in self._commits(directory, lambda history: history.matching(needle)):
+            self._feed(directory, commit, lambda moment, position, kind, payload: story.find(kind, payload))
+            begins = begins or (commit.place if story.is_found else None)
+        if begins is None:
+            return
+        since = begins
+        for commit in self._commits(directory, lambda history: history.commits(since)):
+            self._feed(directory, commit, story.tell)
+            if isinstance(story, QueueStory) and story.is_over:
+                break
+        told.append(story)
+
+    def _look_for_damage(self, names: dict[str, str], queues: set[str], told: list[AnyStory]) -> None:
+        """A queue that ought to have the message and tells nothing of it may have it where its journal is damaged."""
+        silent = {f"queue:{queue}" for queue in queues} - {story.actor for story in told}
+        for directory, actor in names.items():
+            if actor in silent:
+                self._read(directory, lambda moment, position, kind, payload: None)
+
     def _read(self, directory: str, take: Told) -> None:
         """Feed every record of a journal; what cannot be read becomes a note."""
+        for commit in self._commits(directory, lambda history: history.commits()):
+            self._feed(directory, commit, take)
+
+    def _commits(self, directory: str, ask: Callable[[History], Iterator[Commit]]) -> Iterator[Commit]:
         if directory not in self._names:
             return
         try:
-            for commit in History(self._disk, f"{self._place}/{directory}").commits():
-                if commit.fault:
-                    self._note(f"journal {directory}: {commit.fault}")
-                moment = Moment(commit.at_ms, commit.generation)
-                for record in commit.records:
-                    try:
-                        take(moment, record.position, record.kind, record.payload)
-                    except JournalCorrupt as error:
-                        self._note(f"journal {directory}, position {record.position}: {error}")
+            yield from ask(History(self._disk, f"{self._place}/{directory}"))
         except (OSError, DiskFault) as fault:
             self._note(f"journal {directory} cannot be read: {fault}")
+
+    def _feed(self, directory: str, commit: Commit, take: Told) -> None:
+        if commit.fault:
+            self._note(f"journal {directory}: {commit.fault}")
+        moment = Moment(commit.at_ms, commit.generation)
+        for record in commit.records:
+            try:
+                take(moment, record.position, record.kind, record.payload)
+            except JournalCorrupt as error:
+                self._note(f"journal {directory}, position {record.position}: {error}")
 
     def _note(self, text: str) -> None:
         if len(self._notes) < FAULTS_SHOWN_MAX:
@@ -131,7 +163,8 @@ class _Reading:
 
     def _unknown(self, message_id: str, names: dict[str, str]) -> UnknownMessage:
         text = f"no journal tells of a message {shown(message_id)}"
-        near = list(self._ids_beginning(message_id, names)) if len(message_id) >= SUGGESTED_PREFIX_MIN else []
+        near = list(self._ids_beginning(message_id, names))
+        near = near if len(message_id) >= SUGGESTED_PREFIX_MIN else []
         if near:
             more = " and more" if len(near) > SUGGESTIONS_MAX else ""
             text += f"; ids that begin so: {', '.join(map(shown, near[:SUGGESTIONS_MAX]))}{more}. Give one whole"

@@ -66,6 +66,49 @@ class Wanted:
             number - first_seq for number in self._numbers.get(stream, ()) if first_seq <= number < first_seq + count
         )
 
+    def needle(self) -> WantedBytes:
+        """What a journal is searched for: no batch that has the message is without it."""
+        return WantedBytes(tuple(self._encoded), {stream: set(numbers) for stream, numbers in self._numbers.items()})
+
+
+_WHOLE: Final = rb"([\x00-\x7f]|\xcc.|\xcd.{2}|\xce.{4}|[\xcf\xd3].{8})"
+_NUMBERED_BYTES_MAX: Final = 3 * 9
+"""A stream, a first number and a count, none longer than nine bytes."""
+
+
+@final
+class WantedBytes:
+    """The names of a message as they stand in batches: chosen ones as text, others as stream, first number, count."""
+
+    def __init__(self, names: tuple[bytes, ...], numbers: dict[int, set[int]]) -> None:
+        self._names = names
+        self._numbered = [(_pattern(stream), found) for stream, found in numbers.items()]
+        self.length_max = max(_NUMBERED_BYTES_MAX, *map(len, names))
+
+    def find(self, data: bytes, start: int) -> int:
+        """Where the first of them from `start` on begins, -1 for nowhere."""
+        places = [data.find(name, start) for name in self._names]
+        places += [_numbered(pattern, numbers, data, start) for pattern, numbers in self._numbered]
+        return min((place for place in places if place >= 0), default=-1)
+
+
+def _pattern(stream: int) -> re.Pattern[bytes]:
+    # Shortest first, as our own clients write it; others may write every number with eight bytes.
+    written = {msgspec.msgpack.encode(stream), b"\xcf" + stream.to_bytes(8), b"\xd3" + stream.to_bytes(8)}
+    return re.compile(b"(?:" + b"|".join(map(re.escape, written)) + b")" + _WHOLE + _WHOLE, re.DOTALL)
+
+
+def _numbered(pattern: re.Pattern[bytes], numbers: set[int], data: bytes, start: int) -> int:
+    for hit in pattern.finditer(data, start):
+        first, count = _whole(hit[1]), _whole(hit[2])
+        if any(first <= number < first + count for number in numbers):
+            return hit.start()
+    return -1
+
+
+def _whole(written: bytes) -> int:
+    return written[0] if len(written) == 1 else int.from_bytes(written[1:])
+
 
 def ids_beginning(batch: Batch, prefix: str) -> Iterator[str]:
     """The names of the batch's messages that begin so."""

@@ -114,11 +114,7 @@ async def actors(call: Call) -> Any:
 async def consumers(call: Call) -> Any:
     """All consumers of all queues."""
     wanted: ConsumerQuery = call.query
-    found = [
-        one
-        for one in await (await call.broker()).consumers()
-        if wanted.queue in (None, one.queue) and is_named(one.client, wanted.client)
-    ]
+    found = [one for one in await (await call.broker()).consumers(wanted.queue) if is_named(one.client, wanted.client)]
     return part_of(found, wanted)
 
 

@@ -11,7 +11,7 @@ from posthouse.actors.cell import CONGESTED_BYTES, TICK_MS
 from posthouse.supervisor import control_messages as control
 from posthouse.transport import messages
 from posthouse.transport.messages import Cancel, Consume, Failed, Get, Peek, Purge, QueueStatus, QueueUnused, Reply
-from tests.support.actor_bench import ActorBench, Setting, batch, result_of
+from tests.support.actor_bench import LIMITS, ActorBench, Setting, batch, result_of
 from tests.support.echo_actor import EchoActor
 
 
@@ -247,3 +247,19 @@ def test_a_peer_that_is_gone_is_forgotten_when_the_socket_says_so() -> None:
     world.bench.leave(client)
     assert world.actor.of("ended") == [[]]
     assert world.bench.cell.links.served == []
+
+
+def test_one_that_has_nothing_to_do_wakes_only_to_ask_who_is_there_and_to_show_its_figures() -> None:
+    world = World()
+    client = world.bench.client()
+    cell = world.bench.cell
+    world.bench.advance(1_000)
+    woken = []
+    while not woken or woken[-1] < woken[0] + 4_000:
+        now_ms = max(world.bench.now_ms + 1, cell.next_wake_ms())
+        world.bench.advance(now_ms - world.bench.now_ms)
+        woken.append(now_ms)
+    assert len(woken) <= 4_000 // LIMITS.ping_interval_ms + 4 + 1, woken
+    assert client.is_open
+    world.bench.deliver(client, Purge(1))
+    assert cell.next_wake_ms() <= world.bench.now_ms + TICK_MS

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from posthouse.actors import segments
-from posthouse.actors.queue import DISK_LOOK_MS, QueueLimits
+from posthouse.actors.cell import MEASURE_MS
+from posthouse.actors.queue import QueueLimits
 from posthouse.transport.messages import (
     Cancel,
     Outcome,
@@ -226,7 +227,7 @@ def test_with_little_room_on_the_disk_durable_messages_are_refused_and_the_other
     world.store(b"before")
     consumer.take_heard()
     world.bench.disk.capacity_bytes = world.bench.disk.used_bytes + 500_000
-    world.bench.advance(DISK_LOOK_MS)
+    world.bench.advance(MEASURE_MS)
     (note,) = world.store(b"refused")
     assert isinstance(note, StoreNote)
     assert (note.code, note.first_seq, note.count) == ("disk_space_low", 2, 1)
@@ -237,7 +238,7 @@ def test_with_little_room_on_the_disk_durable_messages_are_refused_and_the_other
     assert deliveries([light]) == [(2, 1, [b"light"])]
     assert result_of(answer) == 0
     world.bench.disk.capacity_bytes = None
-    world.bench.advance(DISK_LOOK_MS)
+    world.bench.advance(MEASURE_MS)
     assert world.store(b"after") == []
     assert deliveries(consumer.take_heard()) == [(3, 1, [b"after"])]
 

@@ -62,6 +62,16 @@ def test_queues_are_listed_by_name_with_their_own_counts() -> None:
     ]
 
 
+def test_only_the_queues_of_given_names_are_asked_and_listed_and_none_that_is_not_there() -> None:
+    world = _world()
+    world.bench.deliver(world.client, ListQueues(1, ("two", "nowhere")))
+    assert world.queue("one").take_heard() == []
+    _answer(world, "two", QueueInfo(name="two", ready=2))
+    assert result_of(world.client.hears(), list[QueueInfo]) == [QueueInfo(name="two", ready=2)]
+    (answer,) = world.bench.deliver(world.client, ListQueues(2, ()))
+    assert result_of(answer, list[QueueInfo]) == []
+
+
 def test_an_empty_house_is_listed_at_once() -> None:
     world = RegistryWorld()
     assert world.get(ListQueues) == []

@@ -19,6 +19,7 @@ WITHIN_MS = 20_000
 PATHS = (
     "/", "/actors", "/queues", f"/queue?{urlencode({'name': HOSTILE})}", "/exchanges",
     "/exchange?name=flights&explain=1",
+    "/connections",
     "/held?exchange=nobody", "/delayed", "/dead-letters", "/dead-letter?id=1", "/alerts", "/journals", "/events",
     "/why?id=order-4711", "/queue?name=nope",
 )  # fmt: skip

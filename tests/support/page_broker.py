@@ -27,6 +27,7 @@ from posthouse.transport.messages_dead import Cause, DeadLetterStoreInfo, Redriv
 from posthouse.transport.messages_delay import DelayInfo
 from posthouse.transport.messages_hold import HoldInfo
 from posthouse.transport.messages_monitor import ActorReading, BrokerEvent, Machine, Overview, Point
+from posthouse.transport.messages_sessions import ConnectionInfo, SessionInfo
 from posthouse.web.app import make_app
 from posthouse.web.connection import Connection
 from posthouse.web.request_context import Web
@@ -101,6 +102,16 @@ ANSWERS: Final[dict[str, Any]] = {
     "consumers": [
         ConsumerInfo(
             queue=HOSTILE, consumer=1, client=HOSTILE, prefetch=10, unacked=1, auto_ack=False, is_active=True
+        )
+    ],
+    "connections": [
+        ConnectionInfo(
+            client_id=1, client=HOSTILE, via="door", state="silent", program=HOSTILE, host=HOSTILE, remote=HOSTILE,
+            since_ms=NOW_MS - 60_000, received=7, sent=9,
+            sessions=(
+                SessionInfo(actor="registry", client_id=1, client=HOSTILE),
+                SessionInfo(actor=f"queue:{HOSTILE}", client_id=1, client=HOSTILE),
+            ),
         )
     ],
     "bindings": [

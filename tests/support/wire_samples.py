@@ -214,7 +214,7 @@ SAMPLES: Final[tuple[Message, ...]] = (
     Bind(13, BINDING),
     Unbind(14, BINDING),
     ListExchanges(15),
-    ListQueues(16),
+    ListQueues(16, ("billing", "orders")),
     ListBindings(17),
     ListConsumers(18),
     Explain(19, "orders", "eu.berlin", {"kind": "book"}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast, final
 
 import msgspec
 import pytest
@@ -13,6 +13,7 @@ from posthouse.transport import errors
 from posthouse.transport.descriptions import ConsumerInfo, QueueInfo
 from posthouse.transport.errors import PosthouseError, Refused, Unavailable
 from posthouse.transport.messages_monitor import Overview
+from posthouse.transport.messages_sessions import ConnectionInfo
 from posthouse.web.api import OPERATIONS, ROOT
 from posthouse.web.faults import status_of
 from tests.support.web_client import SETTINGS, OneAnswer, app_of, ask, error_of
@@ -120,21 +121,64 @@ def test_a_body_where_there_is_none_is_refused() -> None:
 
 
 def test_a_listing_is_given_in_parts() -> None:
-    found = [QueueInfo(name=f"q{number}") for number in range(250)]
-    assert len(asked("GET", "/queues", found)[0].json()["items"]) == 100
-    part = asked("GET", "/queues?limit=3&offset=248", found)[0].json()
-    assert ([one["name"] for one in part["items"]], part["total"]) == (["q248", "q249"], 250)
-    named = asked("GET", "/queues?name=Q24", found)[0].json()
+    found = [ConnectionInfo(client_id=number, client=f"c{number}", via="ipc") for number in range(250)]
+    assert len(asked("GET", "/connections", found)[0].json()["items"]) == 100
+    part = asked("GET", "/connections?limit=3&offset=248", found)[0].json()
+    assert ([one["client"] for one in part["items"]], part["total"]) == (["c248", "c249"], 250)
+    named = asked("GET", "/connections?client=C24", found)[0].json()
     assert named["total"] == 11
+
+
+@final
+class ManyQueues:
+    """A broker of 250 queues that notes which of them are asked; every tenth is quarantined."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    @property
+    def admin(self) -> ManyQueues:
+        return self
+
+    async def broker(self) -> ManyQueues:
+        return self
+
+    async def queue_names(self) -> list[str]:
+        return [f"q{number:03}" for number in range(250)]
+
+    async def queues(self, names: list[str]) -> list[QueueInfo]:
+        self.asked += names
+        return [QueueInfo(name=name, state="quarantined" if name.endswith("0") else "up") for name in names]
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "total", "asked_count"),
+    [
+        ("limit=2", ["q000", "q001"], 250, 2),
+        ("limit=3&offset=248", ["q248", "q249"], 250, 2),
+        ("name=Q24&limit=1", ["q240"], 10, 1),
+        ("name=nothing", [], 0, 0),
+        ("state=quarantined&limit=2", ["q000", "q010"], 25, 250),
+    ],
+)
+def test_of_many_queues_only_those_that_are_shown_are_asked(
+    query: str, names: list[str], total: int, asked_count: int
+) -> None:
+    broker = ManyQueues()
+    found = ask(app_of(cast("OneAnswer", broker)), "GET", f"/api/v1/queues?{query}").json()
+    assert ([one["name"] for one in found["items"]], found["total"], len(broker.asked)) == (names, total, asked_count)
 
 
 def test_a_listing_may_be_narrowed() -> None:
     found = [
         ConsumerInfo(queue=queue, consumer=1, client=client, prefetch=1, unacked=0, auto_ack=False, is_active=True)
-        for queue, client in (("a", "shop"), ("b", "shop"), ("a", "bill"))
+        for queue, client in (("a", "shop"), ("a", "bill"))
     ]
-    both = asked("GET", "/consumers?queue=a&client=SHO", found)[0].json()
-    assert [(one["queue"], one["client"]) for one in both["items"]] == [("a", "shop")]
+    answer, client_asked = asked("GET", "/consumers?queue=a&client=SHO", found)
+    assert [(one["queue"], one["client"]) for one in answer.json()["items"]] == [("a", "shop")]
+    assert client_asked.asked == [("consumers", ("a",), {})]
 
 
 # ---- errors ----

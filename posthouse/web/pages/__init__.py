@@ -6,6 +6,7 @@ frame             code fills a view, a template shows it; errors are pages too
 live              the same page as server-sent events: its changed parts, once a second
 visit             one request: what was asked for, the broker, the figures of the moment
 snapshot          those figures, asked for once and shared by everything that is open
+connected         who is connected, the same way
 notes             what an action has to say on the next page
 navigation        the pages by name, and how much there is to look at
 
@@ -22,6 +23,7 @@ overview          is the broker well, what needs attention, how much goes throug
 tree              the supervision tree: lives, restarts, memory, last exits
 queues            all queues
 queue             one queue: figures, consumers, messages; publish, purge, pause
+connections       who is connected, and whom each talks to
 exchanges         exchanges, their bindings, and where a message would go
 held              what exchanges hold for queues to come
 delayed           delayed messages on an axis of time, schedules that recur

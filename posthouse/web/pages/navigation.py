@@ -14,6 +14,7 @@ _PLACES: Final = (
     ("/delayed", "Delayed"),
     ("/dead-letters", "Dead letters"),
     ("/alerts", "Alerts"),
+    ("/connections", "Connections"),
     ("/actors", "Actors"),
     ("/journals", "Journals"),
     ("/events", "Events"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple, final
 
-from posthouse import aio
 from posthouse.admin import OFFSET_MAX, Looked
-from posthouse.transport.errors import InvalidArgument, PosthouseError
-from posthouse.transport.messages import ConsumerInfo, QueueInfo
+from posthouse.transport.errors import InvalidArgument
+from posthouse.transport.messages import QueueInfo
 from posthouse.transport.messages_monitor import ActorReading
 from posthouse.web.pages.bodies import SHOWN_BYTES_MAX, WHOLE_BYTES_MAX, Body, shown_body
 from posthouse.web.pages.drawing import seconds_at
@@ -68,7 +67,7 @@ async def view(visit: Visit) -> Mapping[str, Any]:
         "is_paused": info.is_paused,
         "properties": properties(info),
         "latencies": latencies(reading),
-        "consumers": [one for one in await _consumers(broker) if one.queue == name],
+        "consumers": await broker.consumers(name),
         "readable_map": readable_map,
         **({} if visit.is_live else await _still(visit, name, snapshot.now_ms)),
     }
@@ -104,13 +103,6 @@ async def message_view(visit: Visit) -> Mapping[str, Any]:
         "offset": offset,
         "one": None if one is None else shown_message(one, name, snapshot.now_ms, WHOLE_BYTES_MAX),
     }
-
-
-async def _consumers(broker: aio.Broker) -> Sequence[ConsumerInfo]:
-    try:
-        return await broker.consumers()
-    except PosthouseError:
-        return []  # Another queue is away, and the answer waits for all; this one can be shown without.
 
 
 def shown_message(one: Looked, queue: str, now_ms: int, bytes_max: int = SHOWN_BYTES_MAX) -> Shown:

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from posthouse.web.pages import (
     alerts,
+    connections,
     dead_letters,
     delayed,
     events,
@@ -39,6 +40,7 @@ PAGES: Final = (
     Page("/queue", "queue.html", queue.view),
     Page("/queue/message", "message.html", queue.message_view, is_live=False),
     Page("/queue/purge", "queue_purge.html", queue.purge_view, is_live=False),
+    Page("/connections", "connections.html", connections.view),
     Page("/exchanges", "exchanges.html", exchanges.view),
     Page("/exchange", "exchange.html", exchanges.one_view),
     Page("/held", "held.html", held.view),

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from posthouse import aio
+from posthouse.web.pages.connected import Connected
 from posthouse.web.pages.fields import Fields
 from posthouse.web.pages.notes import Note, Notes
 from posthouse.web.pages.snapshot import Snapshot, Snapshots
@@ -20,6 +21,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.snapshots = Snapshots()
+        self.connected = Connected()
         self.notes = Notes()
         self.streams = 0
         """How many pages are open and live."""
