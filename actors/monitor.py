@@ -35,6 +35,9 @@ from posthouse.transport.messages_sessions import ListSessions
 from posthouse.transport.names import REGISTRY
 
 SAMPLE_MS: Final = 1_000
+LOOK_MS: Final = 100
+"""What threads have delivered and written is looked at so often."""
+
 EVENTS_PER_ANSWER_MAX: Final = 10_000
 WAIT_MS_MAX: Final = 60_000
 WAITING_MAX: Final = 1_000
@@ -159,6 +162,7 @@ class MonitorActor:
         self._alerting.finish_round()
         self._answer_waiting()
         self._publisher.publish(self._events)
+        self._context.set_timer("look", self._context.monotonic_ms + LOOK_MS)
 
     def measure(self, meter: Meter) -> None:
         self._totals.count(measures.EVENTS_PUBLISHED, self._publisher.published)

@@ -45,6 +45,8 @@ class Links:
         self.limits = limits
         self.events: list[Event] = []
         self.violations = 0
+        self.is_stirred = False
+        """Something was said since the owner looked last, other than that both ends of an idle link are there."""
         self._random = source
         self._opened: dict[str, Link] = {}
         self._by_session: dict[int, Link] = {}
@@ -94,6 +96,7 @@ class Links:
             return
         link.receiver.return_credit(arrived.messages, arrived.frame_bytes)
         link.unacked_frames += 1
+        self.is_stirred = True
         if arrived.is_waited_for or link.unacked_frames >= LAZY_ACK_CHANGES:
             link.ack_due = True
             self._dirty[link] = None
@@ -157,6 +160,7 @@ class Links:
         """One frame from the wire. Never raises: the peer's mistakes end its session and are counted."""
         try:
             header = wire.unpack_header(frame)
+            self.is_stirred = self.is_stirred or header.kind not in (Kind.PING, Kind.ACK)
             link = self._by_session.get(header.session)
             if header.kind == Kind.HELLO:
                 self._hello(route, header, wire.unpack_hello(frame), now_ms)
@@ -179,10 +183,15 @@ class Links:
             if now_ms < link.next_wake_ms:
                 continue
             if link.state is State.OPEN:
-                self._ask(link, now_ms)
+                if link.ask(now_ms):
+                    self._control.append((link.route, link_frames.ping(link)))
             else:
                 link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
                 self._greet(link, now_ms)
+
+    def due_ms(self, at_most_ms: int) -> int:
+        """When the next `tick` has something to do, unless the links are stirred before."""
+        return min([at_most_ms, *(link.next_wake_ms for link in self._by_session.values())])
 
     def flush(self, now_ms: int) -> list[tuple[Route, bytes]]:
         """Every frame that may leave now, one envelope per peer where it fits."""
@@ -200,6 +209,7 @@ class Links:
                 self._settle(link, link.unannounced.popleft()[1])
             out += [(link.route, said) for said in link_frames.data(link, frames)]
             if frames:
+                self.is_stirred = True
                 link.next_wake_ms = min(link.next_wake_ms, now_ms + link.retry_ms)
                 if not link.receiver.has_ranges:
                     link.owe_no_ack()
@@ -221,6 +231,7 @@ class Links:
         self._by_session[link.session] = link
 
     def _greet(self, link: Link, now_ms: int) -> None:
+        self.is_stirred = True
         link.greeted_ms = now_ms
         link.next_wake_ms = now_ms + link.retry_ms
         self._control.append((link.route, link_frames.hello(link, self.identity)))
@@ -357,30 +368,13 @@ class Links:
         contexts = sender.acknowledged(header.received, *settled)
         if (sender.received, sender.bytes_in_flight) == before:
             return
+        self.is_stirred = True
         if contexts:
             self.events.append(Settled(link, contexts))
         link.retry_ms = RETRY_MS_MIN
         link.next_wake_ms = now_ms + link.retry_ms
         if sender.has_backlog:
             self._dirty[link] = None
-
-    def _ask(self, link: Link, now_ms: int) -> None:
-        """No progress for a while: a PING finds out who is there, what arrived and what is settled.
-
-        In an idle session the serving end, which owns the state, asks first: one PING per interval, not two.
-        """
-        sender = link.sender
-        wait_ms = link.limits.ping_interval_ms
-        if sender.is_waiting_for_receipt:
-            wait_ms = min(link.retry_ms, wait_ms)
-            link.retry_ms = min(link.retry_ms * 2, RETRY_MS_MAX)
-        elif not sender.has_in_flight:
-            wait_ms += wait_ms // 2 if link.is_opener else 0
-            if now_ms - link.heard_ms < wait_ms:
-                link.next_wake_ms = link.heard_ms + wait_ms
-                return
-        link.next_wake_ms = now_ms + wait_ms
-        self._control.append((link.route, link_frames.ping(link)))
 
     def _reset(self, route: Route, sender: tuple[int, int], code: str, text: str) -> None:
         """One per session and round, however many frames it answers."""

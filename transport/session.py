@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, final
 import msgspec
 
 from posthouse.transport.limits import Limits
-from posthouse.transport.link import RETRY_MS_MIN, Receiver, Sender
+from posthouse.transport.link import RETRY_MS_MAX, RETRY_MS_MIN, Receiver, Sender
 from posthouse.transport.wire import Hello
 
 Route = Hashable
@@ -92,6 +92,24 @@ class Link:
         """The peer has been told everything."""
         self.ack_due = False
         self.unacked_frames = 0
+
+    def ask(self, now_ms: int) -> bool:
+        """No progress for a while: is it time for a PING? When the next question comes is set either way.
+
+        In an idle session the serving end, which owns the state, asks first: one PING per interval, not two.
+        """
+        sender = self.sender
+        wait_ms = self.limits.ping_interval_ms
+        if sender.is_waiting_for_receipt:
+            wait_ms = min(self.retry_ms, wait_ms)
+            self.retry_ms = min(self.retry_ms * 2, RETRY_MS_MAX)
+        elif not sender.has_in_flight:
+            wait_ms += wait_ms // 2 if self.is_opener else 0
+            if now_ms - self.heard_ms < wait_ms:
+                self.next_wake_ms = self.heard_ms + wait_ms
+                return False
+        self.next_wake_ms = now_ms + wait_ms
+        return True
 
     def number_session(self, session: int) -> None:
         """Begin a session that nothing was received in and nothing is owed in."""
