@@ -17,10 +17,13 @@ JOBS ?= logical
 SYSTEM_JOBS ?= $(JOBS)
 ARGS ?=
 
+# Where this is set, each of the thousand programs that the tests start compiles everything anew: a second each.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.posthouse-setup
 PYTEST := $(BIN)/python -m pytest -q
-# Everything but real processes and hours; those run after it, file by file.
+# Everything but real processes and hours; those run after it.
 FAST := --ignore=tests/system --ignore=tests/browser --ignore=tests/soak
 
 .DEFAULT_GOAL := help
@@ -48,7 +51,7 @@ run: $(STAMP) ## a broker on loopback with its data in $(DATA); Ctrl-C stops it
 
 test: $(STAMP) ## all layers but the hour-long ones
 	$(PYTEST) -n $(JOBS) -m "not slow" $(FAST) $(ARGS)
-	$(PYTEST) -n $(SYSTEM_JOBS) --dist loadfile -m "not slow" tests/system tests/browser $(ARGS)
+	$(PYTEST) -n $(SYSTEM_JOBS) --dist worksteal -m "not slow" tests/system tests/browser $(ARGS)
 
 test-all: $(STAMP) ## everything, with many more examples and schedules
 	$(PYTEST) -n $(JOBS) --hypothesis-profile=thorough $(FAST) $(ARGS)

@@ -71,6 +71,7 @@ LEAD_MAX_MS: Final = 20
 SETTLED_WORD_MS: Final = 50
 """What exchanges have settled is journaled this much later at most, together with other things that are."""
 
+CLOCK_LOOK_MS: Final = 100  # A wall clock that was set forward tells nobody.
 RETRY_MS: Final = 5_000
 TRY_AGAIN: Final = frozenset(
     {ActorDown.code, DiskSpaceLow.code, HoldFull.code, QueueFull.code, "unavailable", "not_done"}
@@ -362,10 +363,10 @@ class DelayActor:
         waits: list[int] = []
         if due_ms:
             lead_ms = LEAD_MIN_MS if due_ms <= now_ms + HORIZON_MS else HORIZON_MS
-            waits.append(max(1, due_ms - lead_ms - now_ms))
+            waits += [max(1, due_ms - lead_ms - now_ms), CLOCK_LOOK_MS]
         repeats_ms = self._state.contents.schedules.next_due()
         if repeats_ms:
-            waits.append(max(1, repeats_ms - LEAD_MIN_MS - now_ms))
+            waits += [max(1, repeats_ms - LEAD_MIN_MS - now_ms), CLOCK_LOOK_MS]
         if self._state.has_turn_waiting:
             waits.append(1)
         if self._leaving:

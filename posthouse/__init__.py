@@ -11,7 +11,9 @@
 line.
 """
 
-from posthouse import aio, errors
+from typing import TYPE_CHECKING
+
+from posthouse import errors
 from posthouse.breaker import Breaker
 from posthouse.call_server import CallServer
 from posthouse.client import Broker, connect
@@ -27,6 +29,9 @@ from posthouse.recurring import Recurring
 from posthouse.retry import Retry
 from posthouse.transport.explanation import Explanation
 from posthouse.transport.messages import QueueInfo
+
+if TYPE_CHECKING:
+    from posthouse import aio
 
 __version__ = "0.1.0"
 
@@ -50,3 +55,12 @@ __all__ = [
     "connect",
     "errors",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`posthouse.aio` when somebody asks for it: asyncio would be a fifth of the start of every command and broker."""
+    if name == "aio":
+        import importlib
+
+        return importlib.import_module("posthouse.aio")
+    raise AttributeError(f"module 'posthouse' has no attribute {name!r}")

@@ -44,12 +44,20 @@ class ChildProcess:
         self.generation = 0
         self.beacon = 0
         self.closed_scans = 0
+        self._suspected = (0, 0)
         self._is_reaped = False
 
     @property
     def descriptors(self) -> list[int]:
         """What the supervisor has open for this child, and no other child may inherit."""
         return [self.control.descriptor] + ([self.pidfd] if self.pidfd is not None else [])
+
+    def starved_ns(self, turn: int) -> int:
+        """How long it has waited for a processor since this was asked first of that turn of its loop."""
+        waited_ns = waited_for_processor_ns(self.pid)
+        if self._suspected[0] != turn:
+            self._suspected = (turn, waited_ns)
+        return waited_ns - self._suspected[1]
 
     def send_signal(self, number: signal.Signals) -> None:
         """Nothing happens to a process that is dead."""
@@ -75,6 +83,15 @@ class ChildProcess:
         """Give back the descriptors of a reaped process."""
         for descriptor in self.descriptors:
             os.close(descriptor)
+
+
+def waited_for_processor_ns(pid: int) -> int:
+    """How long, in all, a process's main thread could have run and had to wait; 0 where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def raise_descriptor_limit() -> None:

@@ -48,7 +48,7 @@ from posthouse.supervisor.effects import (
     Strike,
     Tell,
 )
-from posthouse.supervisor.hang_watch import LATE_SCANS_MAX, judge
+from posthouse.supervisor.hang_watch import LATE_SCANS_MAX, is_suspect, judge
 from posthouse.supervisor.meters import Meters
 from posthouse.supervisor.news import News
 from posthouse.supervisor.process import ChildProcess, fork_child
@@ -198,7 +198,9 @@ class Supervisor:
         for child in () if is_late else list(self._processes.values()):
             child.closed_scans += child.control.is_closed
             reading = self._beacons.slot(child.beacon).read()
-            reason = judge(self._tree.children[child.id], reading, child.closed_scans, time.monotonic_ns())
+            now_ns = time.monotonic_ns()
+            starved_ns = child.starved_ns(reading.busy_since_ns) if is_suspect(reading, now_ns) else 0
+            reason = judge(self._tree.children[child.id], reading, child.closed_scans, now_ns, starved_ns)
             if reason:
                 self._carry_out(self._tree.hung(child.id, child.generation, reason, now_ms))
         self._meters.keep_only(self._tree.children)

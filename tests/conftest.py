@@ -18,6 +18,9 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 _HYPOTHESIS_HOME = Path(tempfile.gettempdir(), f"posthouse-hypothesis-{getpass.getuser()}")
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(_HYPOTHESIS_HOME))
 
+# A thousand programs are started here. Where bytecode must not be written, each compiles everything anew: a second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _DATABASE = DirectoryBasedExampleDatabase(_HYPOTHESIS_HOME / "examples")
 
 settings.register_profile("posthouse", deadline=None, derandomize=False, print_blob=True, database=_DATABASE)

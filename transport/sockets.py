@@ -17,7 +17,6 @@ from typing import Any, Final, final
 
 import zmq
 import zmq.backend
-import zmq.utils.monitor
 
 from posthouse.transport.limits import Limits
 
@@ -222,8 +221,9 @@ class Router:
         """Names of connections that broke since the last call; ZeroMQ goes on trying to connect them again."""
         broken: set[str] = set()
         while self._monitor is not None and int(self._monitor.getsockopt(_EVENTS)) & _POLLIN:
-            event = zmq.utils.monitor.recv_monitor_message(self._monitor)
-            broken.add(event["endpoint"].decode(errors="replace"))
+            # The event, then the endpoint. pyzmq's own reader of these two imports asyncio, in every process.
+            _, endpoint = self._monitor.recv_multipart()
+            broken.add(endpoint.decode(errors="replace"))
         return [name for name, endpoint in self._connected.items() if endpoint in broken] if broken else []
 
     def close(self) -> None:

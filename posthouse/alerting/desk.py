@@ -19,7 +19,7 @@ from typing import Final, final
 import msgspec
 
 from posthouse.actors.alert_outbox import Dispatch, Notice, Outcome
-from posthouse.alerting import apprise_target, command, letter, webhook
+from posthouse.alerting import apprise_target, command, letter
 from posthouse.alerting.letter import Sender
 from posthouse.alerting.targets import Target
 from posthouse.transport.errors import DiskFault, InvalidArgument
@@ -144,6 +144,8 @@ def _work(waiting: queue.SimpleQueue[Callable[[], None]]) -> None:
 def deliver(target: Target, notice: Notice, sender: Sender) -> str:
     """Try once; "" means delivered."""
     if target.webhook is not None:
+        from posthouse.alerting import webhook  # With TLS and all, by the first thread that needs it.
+
         headers = {"Idempotency-Key": str(notice.number), **target.headers}
         return webhook.post(target.webhook, headers, letter.body(notice, sender), target.timeout_s)
     if target.command is not None:

@@ -32,9 +32,9 @@ from posthouse.testing.failpoints import STRUCK, VARIABLE, Failpoint, to_text
 from posthouse.testing.traces import traces_of
 from posthouse.testing.waiting import eventually
 
-READY_S: Final = 30.0
-STOP_S: Final = 20.0
-GONE_S: Final = 10.0
+READY_S: Final = 90.0
+STOP_S: Final = 60.0
+GONE_S: Final = 30.0
 
 _ENDINGS: Final = ("exited", "killed", "quarantined")
 
@@ -298,7 +298,7 @@ class BrokerProcess:
                     self._lines.append(json.loads(line))
         return self._lines
 
-    def connect(self, *, door: bool = False, timeout_s: float = 15.0, name: str = "") -> posthouse.Broker:
+    def connect(self, *, door: bool = False, timeout_s: float = 30.0, name: str = "") -> posthouse.Broker:
         """A client; closed with the broker at the latest."""
         broker = posthouse.connect(self.tcp if door else self.ipc, timeout_s=timeout_s, name=name)
         self._brokers.append(broker)

@@ -16,7 +16,7 @@ LOOK_EVERY_S: Final = 0.01
 _never = threading.Event()
 
 
-def eventually(look: Callable[[], _T | Literal[False] | None], within_s: float = 15.0, what: str = "") -> _T:
+def eventually(look: Callable[[], _T | Literal[False] | None], within_s: float = 60.0, what: str = "") -> _T:
     """What `look` returns, as soon as that is true. AssertionError with its last word when the time is over."""
     deadline = time.monotonic() + within_s
     while not (found := look()):

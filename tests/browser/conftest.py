@@ -61,7 +61,7 @@ def fill(client: posthouse.Broker) -> None:
     client.publish("", b"dies", routing_key="newark")
     with client.consume("newark", prefetch=1) as messages:
         for _ in range(2):
-            message = messages.get(timeout_s=10)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             if message.body == b"dies":
                 message.reject("no such gate", error=ValueError(HOSTILE))

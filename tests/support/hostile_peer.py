@@ -45,7 +45,7 @@ def raw_attacks(source: random.Random) -> Iterator[tuple[str, bytes]]:
 def raw_connection(address: str, data: bytes) -> Iterator[socket.socket]:
     """A TCP connection over which these bytes were sent, as far as the other side took them."""
     host, _, port = address.removeprefix("tcp://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10.0) as connection:
+    with socket.create_connection((host, int(port)), timeout=60.0) as connection:
         with contextlib.suppress(ConnectionError, TimeoutError):
             connection.sendall(data)
         yield connection

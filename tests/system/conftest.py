@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from posthouse.errors import PosthouseError
 from posthouse.testing.broker import BrokerProcess
+
+QUEUES_KEPT_MAX: Final = 20
+"""Each queue is a process. What many tests of a module left behind took the machine from those that came after."""
 
 StartBroker = Callable[..., BrokerProcess]
 
@@ -44,3 +49,23 @@ def shared() -> Iterator[BrokerProcess]:
     """One broker for all tests of a module that leave its processes alone."""
     with tempfile.TemporaryDirectory(prefix="ph-") as path, BrokerProcess(Path(path)) as process:
         yield process
+
+
+@pytest.fixture(autouse=True)
+def _few_queues_stay(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delete what a test made in the broker of its module, once there is much of it."""
+    if "shared" not in request.fixturenames:
+        yield
+        return
+    process: BrokerProcess = request.getfixturevalue("shared")
+    before = set(process.actors())
+    yield
+    if len(process.actors("queue:*")) <= QUEUES_KEPT_MAX:
+        return
+    with process.connect() as broker:
+        for actor in set(process.actors()) - before:
+            kind, _, name = actor.partition(":")
+            delete = {"queue": broker.delete_queue, "exchange": broker.delete_exchange}.get(kind)
+            if delete is not None:
+                with contextlib.suppress(PosthouseError):
+                    delete(name)

@@ -61,7 +61,7 @@ async def test_topology_is_declared_looked_at_and_removed(broker: Any, queue: st
     await broker.delete_exchange(other)
     await broker.delete_exchange(exchange)
     with pytest.raises(errors.UnknownExchange):
-        await broker.publish(exchange, b"x", timeout_s=5.0)
+        await broker.publish(exchange, b"x", timeout_s=60.0)
     chosen = (await broker.declare_queue(exclusive=True)).name
     assert chosen in {one.name for one in await broker.queues()}
     assert await broker.delete_queue(chosen) == 0
@@ -143,7 +143,7 @@ async def test_flush_lists_what_was_refused(broker: Any, queue: str) -> None:
         for key in (queue, "nobody-has-this-name", queue):
             await out.send(b"x", key)
         with pytest.raises(errors.PublishError) as error:
-            await out.flush(timeout_s=10.0)
+            await out.flush(timeout_s=60.0)
         assert [number for number, _ in error.value.refused] == [2]
         await out.flush()
     assert (await broker.queue_info(queue)).ready == 2
@@ -254,7 +254,7 @@ async def test_senders_wait_while_the_queue_stands_still(process: BrokerProcess)
                 sent = await out.send(b"%d" % (sent + 1), "q")
         assert 100 <= sent <= 3_000
         process.kill("queue:q", signal.SIGCONT)
-        await out.flush(timeout_s=15.0)
+        await out.flush(timeout_s=60.0)
         assert (await broker.queue_info("q")).ready == sent
 
 

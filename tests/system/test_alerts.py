@@ -96,7 +96,7 @@ def test_growing_dead_letters_are_told_and_so_is_their_end(start: Start, receive
         broker.publish("", b"x", routing_key="orders")
     with broker.consume("orders") as messages:
         for _ in range(12):
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             message.reject("broken")
     receiver.hears("dead-letter-growth", "dead-letter")

@@ -43,18 +43,18 @@ def live_through(process: BrokerProcess, broker: posthouse.Broker) -> str:
     broker.publish("orders", b"other", "order.eu")
     broker.publish("orders", b"it", "order.eu", message_id="order-17", headers={"carrier": "UA"})
     with broker.consume("work", prefetch=2) as messages:
-        other, first = (messages.get(timeout_s=10.0) for _ in range(2))
+        other, first = (messages.get(timeout_s=60.0) for _ in range(2))
         assert other is not None
         assert first is not None
         other.ack()
         first.nack(error=KeyError("amount"))
-        second = messages.get(timeout_s=10.0)
+        second = messages.get(timeout_s=60.0)
         assert second is not None
         second.nack(error=KeyError("amount"))
         eventually(lambda: broker.dead_letters.list(queue="work"))
     assert broker.dead_letters.redrive(queue="work").moved == 1
     with broker.consume("work") as messages:
-        third = messages.get(timeout_s=10.0)
+        third = messages.get(timeout_s=60.0)
         assert third is not None
         process.kill("queue:work")
         again = messages.get(timeout_s=20.0)
@@ -120,7 +120,7 @@ def test_a_delayed_message_is_found_under_each_of_its_names(shared: BrokerProces
     broker.declare_queue("later")
     receipt = broker.publish("", b"in a moment", "later", delay_s=0.05)
     with broker.consume("later") as messages:
-        message = messages.get(timeout_s=10.0)
+        message = messages.get(timeout_s=60.0)
         assert message is not None
         message.ack()
     eventually(lambda: ("queue:later", "acked") in story_of(shared, receipt.message_id))

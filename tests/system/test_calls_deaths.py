@@ -74,7 +74,7 @@ def test_whoever_is_killed_a_call_answers_or_raises_in_time_and_the_next_ones_wo
         with broker.serve_calls("work", handler), ThreadPoolExecutor(1) as pool:
             begin = time.monotonic()
             running = pool.submit(outcome, lambda: broker.call("", b"slow", routing_key="work", timeout_s=8.0))
-            assert took.wait(30)
+            assert took.wait(90)
             if victim == "broker":
                 process.restart()
             else:
@@ -103,7 +103,7 @@ def test_a_broker_that_is_down_is_said_to_be_and_nothing_waits_longer_than_it_sh
         begin = time.monotonic()
         with pytest.raises(Unavailable):
             broker.call("", b"a", routing_key="work", timeout_s=1.0)
-        assert time.monotonic() - begin < 10.0
+        assert time.monotonic() - begin < 40.0
         process.start()
         eventually(lambda: outcome(lambda: broker.call("", b"a", "work", timeout_s=2.0)) == "A", 60.0, "an answer")
 
@@ -155,7 +155,7 @@ def test_a_server_that_is_closed_hands_back_what_it_has_not_handled(shared: Brok
                     pool.submit(caller.call, "", str(n).encode(), queue, timeout_s=60.0)
                     for n, caller in enumerate(callers)
                 ]
-                assert took.wait(30)
+                assert took.wait(90)
                 eventually(lambda: broker.queue_info(queue).unacked == 2, what="both requests held")
                 with broker.serve_calls(queue, shout) as second:
                     closing = pool.submit(first.close)

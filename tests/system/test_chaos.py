@@ -28,7 +28,7 @@ def test_a_broker_for_tests_of_others_is_there_and_gone() -> None:
         broker.publish("", b"1", routing_key="orders")
         process.kill("queue:orders")
         with broker.consume("orders") as messages:
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             message.ack()
         assert "queue:orders" in process.actors("queue:*")

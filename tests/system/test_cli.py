@@ -19,7 +19,7 @@ from tests.support.source_tree import ROOT
 
 PROGRAM = "import sys; from posthouse.cli import main; sys.exit(main(sys.argv[1:]))"
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 
 @final

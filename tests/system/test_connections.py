@@ -22,7 +22,7 @@ def test_a_client_is_listed_with_where_it_is_and_whom_it_talks_to(shared: Broker
         broker.declare_queue("listed")
         broker.publish("", b"x", routing_key="listed")
         with other.consume("listed", prefetch=3) as messages:
-            assert messages.get(timeout_s=10.0) is not None
+            assert messages.get(timeout_s=60.0) is not None
             near, far = _of(broker, "tower"), _of(other, "remote")
             assert near is not None
             assert far is not None

@@ -44,7 +44,7 @@ def declare(broker: posthouse.Broker, **policies: Any) -> str:
 def reject_all(broker: posthouse.Broker, queue: str, count: int) -> None:
     with broker.consume(queue) as messages:
         for _ in range(count):
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             message.reject("bad order")
     eventually(lambda: broker.queue_info(queue).leaving == 0)
@@ -121,7 +121,7 @@ def test_where_the_exchange_has_no_queue_or_is_not_there_the_store_has_it(broker
     broker.declare_exchange("never-declared", "fanout")
     parked = declare(broker)
     broker.bind("never-declared", parked)
-    assert broker.dead_letters.redrive(queue=queue, to_exchange="never-declared", timeout_s=10.0).moved == 1
+    assert broker.dead_letters.redrive(queue=queue, to_exchange="never-declared", timeout_s=60.0).moved == 1
     assert bodies(broker, parked) == [b"x"]
 
 
@@ -183,7 +183,7 @@ def test_an_undo_brings_back_what_nobody_was_given_and_nothing_else(process: Bro
             broker.publish("", b"%d" % number, "q")
         reject_all(broker, "q", 20)
         before = {letter.message_id: letter for letter in broker.dead_letters.list()}
-        info = broker.dead_letters.redrive(timeout_s=10.0)
+        info = broker.dead_letters.redrive(timeout_s=60.0)
         broker.publish("", b"of another", "q")
         touched = [broker.get("q") for _ in range(3)]
         for message in touched:
@@ -209,7 +209,7 @@ def test_a_letter_that_dies_again_remembers(broker: posthouse.Broker) -> None:
     broker.publish("", b"x", queue)
     reject_all(broker, queue, 1)
     (first,) = broker.dead_letters.list(queue=queue)
-    broker.dead_letters.redrive(queue=queue, timeout_s=10.0)
+    broker.dead_letters.redrive(queue=queue, timeout_s=60.0)
     reject_all(broker, queue, 1)
     (second,) = broker.dead_letters.list(queue=queue)
     assert (second.earlier, second.life, second.attempt, second.first_at) == (first.id, 2, 2, first.first_at)
@@ -231,7 +231,7 @@ def test_a_full_store_leaves_messages_where_they_are_and_says_so(start_broker: S
         broker.publish("", b"x", "other")
         with broker.consume("q") as messages:
             for _ in range(5):
-                message = messages.get(timeout_s=10.0)
+                message = messages.get(timeout_s=60.0)
                 assert message is not None
                 message.reject("no")
         eventually(lambda: broker.dead_letters.status().is_full and broker.dead_letters.status().refused > 0)

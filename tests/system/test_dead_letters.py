@@ -47,7 +47,7 @@ def fail_all(broker: posthouse.Broker, queue: str, count: int) -> None:
     """Reject so many messages, each with an error of its own."""
     with broker.consume(queue) as messages:
         for _ in range(count):
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             try:
                 raise ValueError(f"no amount in {message.body!r}")
@@ -62,7 +62,7 @@ def test_a_nack_waits_and_the_last_one_ends_in_the_dead_letters(broker: posthous
     times = []
     with broker.consume(queue) as messages:
         for _ in range(3):
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             times.append(time.monotonic())
             message.nack(error=KeyError("amount"))
@@ -99,10 +99,10 @@ def test_the_consumer_may_say_when(broker: posthouse.Broker) -> None:
     queue = declare(broker, retry=Retry(first_delay_s=500.0))
     broker.publish("", b"x", queue)
     with broker.consume(queue) as messages:
-        message = messages.get(timeout_s=10.0)
+        message = messages.get(timeout_s=60.0)
         assert message is not None
         message.nack(retry_after_s=0.05)
-        again = messages.get(timeout_s=10.0)
+        again = messages.get(timeout_s=60.0)
         assert again is not None
         assert again.attempt == 2
         again.nack()
@@ -121,7 +121,7 @@ def test_many_failures_are_one_cause_and_a_redrive_repairs_them(broker: posthous
     assert (info.state, info.moved) == ("done", 20)
     assert broker.dead_letters.list(queue=queue) == []
     with broker.consume(queue) as messages:
-        taken = [messages.get(timeout_s=10.0) for _ in range(20)]
+        taken = [messages.get(timeout_s=60.0) for _ in range(20)]
         assert sorted(message.body for message in taken if message) == sorted(b"order %d" % n for n in range(20))
         assert {message.attempt for message in taken if message} == {1}
         for message in taken:
@@ -163,7 +163,7 @@ def test_a_handler_that_never_returns_loses_its_message(broker: posthouse.Broker
     queue = declare(broker, ack_timeout_s=0.2, retry=Retry(max_attempts=1))
     broker.publish("", b"slow", queue)
     with broker.consume(queue) as messages:
-        assert messages.get(timeout_s=10.0) is not None
+        assert messages.get(timeout_s=60.0) is not None
         (letter,) = eventually(lambda: broker.dead_letters.list(queue=queue))
         assert broker.dead_letters.get(letter.id).history[0].how == "ack_timeout"
 
@@ -198,7 +198,7 @@ def test_kills_on_the_way_lose_nothing_and_double_nothing(shared: BrokerProcess,
             out.send(b"%d" % number, queue)
     with broker.consume(queue) as messages:
         for number in range(300):
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             message.reject("no")
             if number == 150:
@@ -213,7 +213,7 @@ def test_kills_on_the_way_lose_nothing_and_double_nothing(shared: BrokerProcess,
         shared.kill("dead-letter")
         shared.kill(f"queue:{queue}")
         assert info.matched == 300 - left
-        eventually(lambda: other.dead_letters.redrive(queue=queue, timeout_s=5.0).state == "done")
+        eventually(lambda: other.dead_letters.redrive(queue=queue, timeout_s=60.0).state == "done")
         eventually(lambda: other.dead_letters.status().messages == 0)
         assert sorted(int(message.body) for message in other.peek(queue, 1_000)) == list(range(300))
 

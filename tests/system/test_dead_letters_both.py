@@ -46,7 +46,7 @@ async def test_a_nack_waits_and_the_last_one_ends_in_the_dead_letters(broker: An
     await broker.publish("", b"order 1", own, {"kind": "book"})
     async with broker.consume(own) as messages:
         for attempt in (1, 2):
-            message = await messages.get(timeout_s=10.0)
+            message = await messages.get(timeout_s=60.0)
             assert message.attempt == attempt
             await message.nack(error=KeyError("amount"), retry_after_s=0.03 if attempt == 1 else None)
         (letter,) = await letters_of(broker, own, 1)
@@ -100,7 +100,7 @@ async def test_a_redrive_into_the_queue_that_rejects_again_comes_to_an_end(broke
         done = await broker.dead_letters.redrive(queue=queue, to=queue)
         assert (done.state, done.moved) == ("done", 4)
         for _ in range(4):
-            await (await messages.get(timeout_s=10.0)).reject("still bad")
+            await (await messages.get(timeout_s=60.0)).reject("still bad")
     again = await letters_of(broker, queue, 4)
     assert min(letter.id for letter in again) > max(letter.id for letter in first)
     assert [letter.message_id for letter in again] == [letter.message_id for letter in first]
@@ -198,7 +198,7 @@ async def test_a_dead_letter_exchange_and_a_redrive_through_one(broker: Any, que
     await broker.declare_exchange(graves, "fanout")
     await broker.declare_queue(parked)
     await broker.bind(graves, parked)
-    info = await broker.dead_letters.redrive(queue=mortal, to_exchange=graves, newer_than_s=600.0, timeout_s=15.0)
+    info = await broker.dead_letters.redrive(queue=mortal, to_exchange=graves, newer_than_s=600.0, timeout_s=60.0)
     assert (info.state, info.moved, info.remaining) == ("done", 1, 0)
     message = await broker.get(parked)
     assert (message.body, message.routing_key, "x-death" in message.headers) == (b"order 0", mortal, False)
@@ -212,7 +212,7 @@ async def test_a_redrive_is_undone(broker: Any, queue: str) -> None:
     own = f"{queue}-undone"
     await broker.declare_queue(own)
     letters = await bury(broker, own, 3)
-    info = await broker.dead_letters.redrive(queue=own, timeout_s=15.0)
+    info = await broker.dead_letters.redrive(queue=own, timeout_s=60.0)
     assert (await broker.dead_letters.redrive_undo(info.id)).taken_back == 3
     back = await letters_of(broker, own, 3)
     assert [letter.earlier for letter in back] == [letter.id for letter in letters]

@@ -186,7 +186,7 @@ def test_kills_of_every_actor_on_the_way_lose_nothing_double_nothing_and_hurry_n
         out.close()
     messages: list[posthouse.Message] = []
     for queue in ("left", "right"):
-        eventually(partial(_is_full, broker, queue, number), 30.0)
+        eventually(partial(_is_full, broker, queue, number), 60.0)
         messages += broker.peek(queue, 1_000)
         came = arrivals(broker, queue, number)
         assert sorted(body for body, _ in came) == sorted(due), f"seed {seed}"

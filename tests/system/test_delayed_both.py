@@ -35,7 +35,7 @@ async def test_delayed_messages_are_named_looked_at_changed_and_come(broker: Any
         await out.send_many([b"many", b"more"], delay_s=[0.01, 0.02])
     came: list[bytes] = []
     async with broker.consume(queue) as messages:
-        while len(came) < 6 and (message := await messages.get(timeout_s=10.0)) is not None:
+        while len(came) < 6 and (message := await messages.get(timeout_s=60.0)) is not None:
             came.append(message.body)
             await message.ack()
     assert sorted(came) == [b"fired", b"last", b"many", b"more", b"put off", b"sent"]

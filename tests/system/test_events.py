@@ -52,7 +52,7 @@ def test_the_events_go_on_after_a_crash_of_the_monitor_and_of_the_exchange(proce
             process.wait_up(actor, generation)
             name = f"after-{number}"
             # What happens while the monitor has not yet heard of the topology is where its telling begins.
-            eventually(lambda name=name: _is_told(broker, name), 30.0, f"{name} told")  # type: ignore[misc]
+            eventually(lambda name=name: _is_told(broker, name), 60.0, f"{name} told")  # type: ignore[misc]
 
 
 def _is_told(broker: posthouse.Broker, name: str) -> bool:

@@ -185,7 +185,7 @@ def start(process: BrokerProcess) -> None:
             return False
         return True
 
-    eventually(is_up, 30.0, "the broker is up")
+    eventually(is_up, 60.0, "the broker is up")
 
 
 def everything_is_done(process: BrokerProcess) -> None:

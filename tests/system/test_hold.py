@@ -153,10 +153,10 @@ def test_what_is_held_survives_kill_nine_and_is_released_once_and_in_order(proce
             for number in range(2_000, 2_100):
                 out.send(b"%d" % number, routing_key="k")
             out.flush(timeout_s=20.0)
-        eventually(lambda: broker.held.status("early").leaving == 0, 20.0)
+        eventually(lambda: broker.held.status("early").leaving == 0, 60.0)
         assert broker.queue_info("late").ready == 2_100
         with broker.consume("late", auto_ack=True) as messages:
-            found = [message.body for message in (messages.get(timeout_s=10.0) for _ in range(2_100)) if message]
+            found = [message.body for message in (messages.get(timeout_s=60.0) for _ in range(2_100)) if message]
         assert found == [b"%d" % number for number in range(2_100)]
         assert broker.held.status("early").messages == 0
 

@@ -41,7 +41,7 @@ def api(shared: BrokerProcess) -> Iterator[httpx.Client]:
 
 
 def api_of(process: BrokerProcess) -> httpx.Client:
-    return httpx.Client(base_url=f"{process.http}/api/v1", timeout=30)
+    return httpx.Client(base_url=f"{process.http}/api/v1", timeout=90)
 
 
 def error_of(answer: httpx.Response) -> tuple[int, str]:
@@ -67,11 +67,11 @@ def events_of(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 def test_a_broker_says_where_its_page_is_and_keeps_the_port_through_a_restart(start_broker: StartBroker) -> None:
     process = start_broker(http=ANY)
     where = process.http
-    assert httpx.get(f"{where}/health/ready", timeout=30).json()["ready"]
+    assert httpx.get(f"{where}/health/ready", timeout=90).json()["ready"]
     assert process.connect().status()["http"] == where
     process.restart()
     assert process.http == where
-    assert httpx.get(f"{where}/health/live", timeout=30).json()["live"]
+    assert httpx.get(f"{where}/health/live", timeout=90).json()["live"]
 
 
 def test_an_address_that_is_taken_is_refused_before_anything_starts(shared: BrokerProcess, short_path: Path) -> None:
@@ -96,10 +96,10 @@ def test_the_web_dies_and_nothing_else_notices(start_broker: StartBroker) -> Non
     process = start_broker(http=ANY)
     broker = process.connect()
     broker.declare_queue("q")
-    httpx.get(f"{process.http}/health/ready", timeout=30)
+    httpx.get(f"{process.http}/health/ready", timeout=90)
     before = process.pid_of("queue:q")
     process.kill("web")
-    assert httpx.get(f"{process.http}/health/ready", timeout=30).status_code == 200
+    assert httpx.get(f"{process.http}/health/ready", timeout=90).status_code == 200
     assert broker.publish("", b"x", "q").queues == ["q"]
     assert process.pid_of("queue:q") == before
 
@@ -110,7 +110,7 @@ def test_a_stop_ends_open_streams_in_order(start_broker: StartBroker) -> None:
         assert next(events_of(stream.iter_lines()))["event"]
         began = time.monotonic()
         assert process.stop() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50
     assert "Traceback" not in process.log
     assert "killed" not in [line["event"] for line in process.lines() if line.get("actor") == "web"]
 
@@ -120,7 +120,7 @@ def test_a_client_that_outlives_its_broker_is_told_and_served_again(start_broker
     with api_of(process) as api:
         api.put("/queues/q")
         process.kill("registry")
-        eventually(lambda: api.get("/status").status_code == 200, 30, "the registry answers again")
+        eventually(lambda: api.get("/status").status_code == 200, 60.0, "the registry answers again")
         assert api.get("/queues/q").json()["name"] == "q"
 
 
@@ -160,7 +160,7 @@ def test_what_died_is_found_and_sent_on_again(shared: BrokerProcess, api: httpx.
     wish = {"queue": "graves", "dry_run": True}
     assert api.post("/redrives", json=wish).json()["matched"] == 1
     begun = api.post("/redrives", json={"queue": "graves"}).json()
-    eventually(lambda: api.get(f"/redrives/{begun['id']}").json()["state"] == "done", 20, "the redrive is over")
+    eventually(lambda: api.get(f"/redrives/{begun['id']}").json()["state"] == "done", 60.0, "the redrive is over")
     assert api.get("/queues/graves").json()["ready"] == 1
 
 
@@ -228,7 +228,7 @@ def test_a_biography_and_figures_are_told(api: httpx.Client) -> None:
     api.post("/publish", json={"routing_key": "lives", "body": "x", "message_id": "m/1"}).raise_for_status()
     told = api.get("/messages/m%2F1/why").json()
     assert "stored" in [event["what"] for event in told["events"]]
-    scraped = httpx.get(str(api.base_url).partition("/api")[0] + "/metrics", timeout=30)
+    scraped = httpx.get(str(api.base_url).partition("/api")[0] + "/metrics", timeout=90)
     assert scraped.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert "posthouse_info" in scraped.text
 
@@ -302,7 +302,7 @@ def test_a_page_of_another_origin_changes_nothing(shared: BrokerProcess, api: ht
 
 
 def test_a_page_of_ours_changes_what_it_may(shared: BrokerProcess) -> None:
-    with httpx.Client(base_url=shared.http, timeout=30) as browser:
+    with httpx.Client(base_url=shared.http, timeout=90) as browser:
         browser.put("/api/v1/queues/with-a-page").raise_for_status()
         page = browser.get("/queue", params={"name": "with-a-page"})
         token = re.findall(r'name="csrf_token" value="([0-9a-f]{64})"', page.text)[0]
@@ -315,7 +315,7 @@ def test_a_page_of_ours_changes_what_it_may(shared: BrokerProcess) -> None:
 def test_a_huge_body_is_refused_before_it_is_read(api: httpx.Client, shared: BrokerProcess) -> None:
     assert error_of(api.post("/publish", content=b"x" * 5_000_000)) == (413, "body_too_large")
     host, _, port = shared.http.removeprefix("http://").rpartition(":")
-    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=30)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(host, int(port), timeout=90)) as connection:
         connection.putrequest("POST", "/api/v1/publish")
         connection.putheader("content-length", str(1 << 40))
         connection.endheaders()
@@ -331,7 +331,7 @@ def test_what_is_no_http_is_answered_and_closed(shared: BrokerProcess) -> None:
         b"PH\x01\x01" + b"\0" * 60 + b"\r\n\r\n",
         b"GET\r\n\r\n",
     ):
-        with socket.create_connection((host, int(port)), timeout=30) as peer:
+        with socket.create_connection((host, int(port)), timeout=90) as peer:
             peer.sendall(garbage)
             told = b"".join(_received(peer))
         head, _, body = told.partition(b"\r\n\r\n")

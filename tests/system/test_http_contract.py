@@ -40,7 +40,7 @@ def http() -> Iterator[str]:
 @schema.parametrize()
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
 def test_every_answer_is_one_that_the_document_promises(case: schemathesis.Case[Any], http: str) -> None:
-    answer = case.call(base_url=http + ROOT, timeout=30)
+    answer = case.call(base_url=http + ROOT, timeout=90)
     assert answer.status_code < 500, answer.text
     case.validate_response(
         answer,

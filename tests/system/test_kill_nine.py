@@ -193,7 +193,7 @@ def test_a_hundred_kills_lose_nothing_and_invent_nothing(process: BrokerProcess,
         for publisher in publishers:
             publisher.stop()
     assert audit.unconfirmed == 0
-    eventually(lambda: not any(audit.missing(consumers.read(queue)) for queue in QUEUES), 20.0, "all is delivered")
+    eventually(lambda: not any(audit.missing(consumers.read(queue)) for queue in QUEUES), 60.0, "all is delivered")
     print(f"{kills}, {hits} of them hit, {audit.confirmed} messages confirmed")
     print(f"{sum(publisher.unknown for publisher in publishers)} flushes passed their deadline")
     faults = [fault for queue in QUEUES for fault in audit.faults(queue, consumers.read(queue), PREFETCH)]

@@ -108,7 +108,7 @@ def test_a_stop_under_load_loses_nothing_that_was_confirmed(process: BrokerProce
 
     thread = threading.Thread(target=publish)
     thread.start()
-    assert is_flowing.wait(20)
+    assert is_flowing.wait(90)
     assert process.stop() == 0
     thread.join()
     assert "Traceback" not in process.log
@@ -117,7 +117,7 @@ def test_a_stop_under_load_loses_nothing_that_was_confirmed(process: BrokerProce
     with process.connect().consume("q", auto_ack=True, prefetch=5_000) as messages:
         got: list[int] = []
         while len(got) < confirmed:
-            batch = messages.batch(5_000, timeout_s=10)
+            batch = messages.batch(5_000, timeout_s=60.0)
             assert batch, f"{confirmed} were confirmed, {len(got)} are there"
             got += [int(message.body) for message in batch]
     assert got[:confirmed] == list(range(confirmed))

@@ -12,7 +12,7 @@ from posthouse.testing.broker import BrokerProcess
 from posthouse.testing.waiting import eventually
 
 QUEUES: Final = 200
-SANE_S: Final = 60.0
+SANE_S: Final = 240.0
 
 
 def files_of(data: Path) -> list[str]:

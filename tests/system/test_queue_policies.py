@@ -49,7 +49,7 @@ async def test_higher_priorities_leave_first_and_equals_in_their_order(broker: A
     first = await broker.get(own)
     await first.nack(retry_after_s=0)
     async with broker.consume(own) as messages:
-        assert [(await messages.get(timeout_s=10.0)).body for _ in order] == order
+        assert [(await messages.get(timeout_s=60.0)).body for _ in order] == order
 
 
 @pytest.mark.parametrize("kills", [3])
@@ -135,7 +135,7 @@ def test_whoever_declares_a_queue_that_is_about_to_go_has_one_that_stays(broker:
         broker.declare_queue("on-the-edge", expires_s=0.3)
         with broker.consume("on-the-edge") as messages:
             broker.publish("", b"%d" % number, "on-the-edge")
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             message.ack()
         for_a_while(lambda: None, source.uniform(0.27, 0.33))
@@ -154,7 +154,7 @@ def test_an_outage_pauses_the_queue_and_drains_nothing_and_its_end_is_found_by_o
     failures = 0
     with broker.consume(queue, prefetch=5) as messages:
         while failures < 15:
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             message.nack(error=ConnectionError("the bank does not answer"))
             failures += 1
@@ -163,7 +163,7 @@ def test_an_outage_pauses_the_queue_and_drains_nothing_and_its_end_is_found_by_o
         assert (info.breaker_opened, info.leaving, info.dead_lettered) == (1, 0, 0)
         done: set[bytes] = set()
         while len(done) < 20:
-            message = messages.get(timeout_s=10.0)
+            message = messages.get(timeout_s=60.0)
             assert message is not None
             done.add(message.body)
             message.ack()

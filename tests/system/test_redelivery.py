@@ -69,7 +69,7 @@ def test_what_a_killed_consumer_held_is_delivered_again_and_marked(
         holder = start_program(HOLDER, address, queue, "4")
         assert read_line(holder) == "holds 0 1 2 3"
         holder.kill()
-        eventually(lambda: ready(broker, queue) == 10, 5.0, "the queue took its messages back")
+        eventually(lambda: ready(broker, queue) == 10, 60.0, "the queue took its messages back")
     with broker.consume(queue) as messages:
         held = take(messages, 10)
         assert numbers(held) == list(range(10))
@@ -130,7 +130,7 @@ def test_a_consumer_that_is_stopped_loses_its_messages_to_others(
     holder = start_program(HOLDER, shared.tcp if door else shared.ipc, queue, "5")
     assert read_line(holder) == "holds 0 1 2 3 4"
     os.kill(holder.pid, signal.SIGSTOP)
-    eventually(lambda: ready(broker, queue) == 5, 8.0, "the queue noticed the stopped consumer")
+    eventually(lambda: ready(broker, queue) == 5, 60.0, "the queue noticed the stopped consumer")
     message = broker.get(queue)
     assert message is not None
     assert (message.body, message.attempt) == (b"0", 2)

@@ -176,7 +176,7 @@ def test_a_pipelined_publisher_carries_the_current_context_and_still_makes_batch
         out.send(b"after", queue)
     job = context_of(spans_in(exporter)["job"])
     with broker.consume(queue) as messages:
-        found = [messages.get(timeout_s=10.0) for _ in range(7)]
+        found = [messages.get(timeout_s=60.0) for _ in range(7)]
     assert [None if one is None else without_flags(one.traceparent) for one in found] == [
         None,
         job,
@@ -193,7 +193,7 @@ async def _publish_and_process(process: BrokerProcess, queue: str) -> str | None
     async with posthouse.aio.connect(f"ipc://{process.data}") as broker:
         await broker.publish("", b"x", queue)
         async with broker.consume(queue) as messages:
-            message = await messages.get(timeout_s=10.0)
+            message = await messages.get(timeout_s=60.0)
             assert message is not None
             with tracing.processing(message):
                 await message.ack()
@@ -214,7 +214,7 @@ def test_the_brokers_side_joins_the_trace_of_the_publisher(
 ) -> None:
     receipt = broker.publish("", b"x", queue)
     with broker.consume(queue) as messages:
-        message = messages.get(timeout_s=10.0)
+        message = messages.get(timeout_s=60.0)
         assert message is not None
         message.ack()
     eventually(lambda: broker.queue_info(queue).acked == 1)

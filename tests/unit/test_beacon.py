@@ -8,7 +8,7 @@ import pytest
 
 from posthouse.supervisor.beacon import Beacons
 from posthouse.supervisor.child_spec import ChildSpec, GroupSpec, RestartIntensity, Strategy
-from posthouse.supervisor.hang_watch import CLOSED_SCANS_MAX, Reading, judge
+from posthouse.supervisor.hang_watch import CLOSED_SCANS_MAX, STARVED_TURNS_MAX, SUSPECT_MS, Reading, is_suspect, judge
 from posthouse.supervisor.node import Child, Group, State
 
 MS = 1_000_000
@@ -60,6 +60,25 @@ def test_a_child_busy_for_longer_than_its_limit_is_hung() -> None:
     child = child_in(State.STARTING, State.UP)
     assert judge(child, Reading(1, 5, 7), 0, 100 * MS + 1) == ""
     assert judge(child, Reading(1, 5, 7), 0, 101 * MS + 1) == "busy for 101 ms with operation 7 after 5 loops"
+
+
+def test_a_child_that_got_no_processor_is_not_hung() -> None:
+    child = child_in(State.STARTING, State.UP)
+    assert judge(child, Reading(1, 5, 7), 0, 300 * MS + 1, starved_ns=200 * MS) == ""
+    assert judge(child, Reading(1, 5, 7), 0, 301 * MS + 1, starved_ns=200 * MS) != ""
+
+
+def test_not_even_a_starved_child_may_be_busy_for_ever() -> None:
+    child = child_in(State.STARTING, State.UP)
+    end_ns = STARVED_TURNS_MAX * 100 * MS + 1
+    assert judge(child, Reading(1, 5, 7), 0, end_ns, starved_ns=end_ns) == ""
+    assert judge(child, Reading(1, 5, 7), 0, end_ns + MS, starved_ns=end_ns) != ""
+
+
+def test_a_turn_is_suspect_when_it_takes_long() -> None:
+    assert not is_suspect(Reading(0, 5, 7), 10**18)
+    assert not is_suspect(Reading(1, 5, 7), SUSPECT_MS * MS + 1)
+    assert is_suspect(Reading(1, 5, 7), SUSPECT_MS * MS + 2)
 
 
 def test_a_child_that_waits_for_work_is_never_hung() -> None:

@@ -181,7 +181,7 @@ def test_the_traceback_is_there_for_who_asks(
 
 
 def test_help_waits_for_no_import_of_what_it_does_not_need() -> None:
-    names = ("psutil", "structlog", "posthouse.serve", "posthouse.demo", "posthouse.supervisor.supervisor")
+    names = ("psutil", "structlog", "posthouse.serve", "posthouse.demo", "posthouse.supervisor.supervisor", "asyncio")
     program = (
         "import sys; from posthouse.cli import main; main(['--help']); "
         f"print([name for name in {names} if name in sys.modules], file=sys.stderr)"
