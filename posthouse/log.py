@@ -7,13 +7,12 @@ everywhere: timestamp, level, event, and where it is about an actor its name and
 
 from __future__ import annotations
 
-import json
 import sys
-import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, TextIO, final
+from typing import Any, Final, final
+
+import structlog
 
 from posthouse.supervisor import exit_codes
 from posthouse.supervisor.control_messages import Alarm
@@ -24,51 +23,6 @@ _BAD = {EventKind.QUARANTINED, EventKind.HUNG, EventKind.STUCK, EventKind.ESCALA
 
 RESERVED: Final = frozenset({"event", "level", "timestamp", "actor", "generation"})
 """Fields with one meaning in every line. What an alarm calls so gets an underscore."""
-
-
-def _text_logger(stream: TextIO) -> Any:
-    # For people only, since it imports rich: a quarter of the time in which a broker starts.
-    import structlog
-
-    return structlog.wrap_logger(
-        structlog.PrintLogger(stream),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # A traceback with the values of variables would show what is in messages.
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
-        ],
-    )
-
-
-@final
-class _JsonLines:
-    """The same for programs: an object a line, its own fields first."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def info(self, event: str, **fields: object) -> None:
-        self._write(event, "info", fields)
-
-    def warning(self, event: str, **fields: object) -> None:
-        self._write(event, "warning", fields)
-
-    def error(
-        self,
-        event: str,
-        exc_info: tuple[type[BaseException], BaseException, TracebackType | None] | None = None,
-        **fields: object,
-    ) -> None:
-        if exc_info is not None:
-            fields["exception"] = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
-        self._write(event, "error", fields)
-
-    def _write(self, event: str, level: str, fields: dict[str, object]) -> None:
-        timestamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        line = {**fields, "event": event, "level": level, "timestamp": timestamp}
-        self._stream.write(json.dumps(line, default=repr) + "\n")
-        self._stream.flush()
 
 
 @final
@@ -83,7 +37,19 @@ class Log:
     def make(cls, style: str) -> Log:
         """`text`, `json`, or `auto`: text on a terminal."""
         is_text = style == "text" or (style == "auto" and sys.stderr.isatty())
-        return cls(_text_logger(sys.stderr) if is_text else _JsonLines(sys.stderr))
+        # A traceback with the values of variables would show what is in messages.
+        renderers: list[Any] = [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+        if is_text:
+            renderers = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+        logger = structlog.wrap_logger(
+            structlog.PrintLogger(sys.stderr),
+            processors=[structlog.processors.add_log_level, stamp, *renderers],
+        )
+        return cls(logger)
 
     def event(self, event: Event) -> None:
         """Something happened to an actor."""
