@@ -65,7 +65,8 @@ def _few_queues_stay(request: pytest.FixtureRequest) -> Iterator[None]:
     with process.connect() as broker:
         for actor in set(process.actors()) - before:
             kind, _, name = actor.partition(":")
-            delete = {"queue": broker.delete_queue, "exchange": broker.delete_exchange}.get(kind)
-            if delete is not None:
-                with contextlib.suppress(PosthouseError):
-                    delete(name)
+            with contextlib.suppress(PosthouseError):
+                if kind == "queue":
+                    broker.delete_queue(name)
+                elif kind == "exchange":
+                    broker.delete_exchange(name)

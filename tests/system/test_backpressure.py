@@ -124,6 +124,7 @@ def test_a_window_that_stays_full_ends_in_a_typed_error_within_the_deadline_and_
     impatient = process.connect(timeout_s=1.0)
     out = impatient.publisher("", window=100)
     os.kill(stopped, signal.SIGSTOP)
+    eventually(lambda: psutil.Process(stopped).status() == psutil.STATUS_STOPPED, what="the queue stands still")
     begun_at = time.monotonic()
     sent = 0
 
