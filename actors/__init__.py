@@ -38,8 +38,11 @@ queue_figures     the figures of a queue on its page
 queue_look        a queue looked into: its messages, where each is and who holds it
 queue_view        a queue looked at: its counts, its consumers, its first messages
 queue_replay      a queue rebuilt from its journal, record by record
+queue_restated    what a queue's journal says again of a batch that is copied forward
 queue_storage     what of a queue must be kept, what may be dropped from memory, what it has seen
 queue_backlog     the messages of a queue that nobody has settled
+queue_fold        messages stored one by one, as long as nobody needs them one by one
+queue_summary     what a queue's journal says of many messages of a round at once
 queue_failures    what becomes of messages that were not handled
 queue_history     the attempts that failed, with whom and why
 queue_waiting     what comes back, or expires, at a time

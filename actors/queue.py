@@ -30,8 +30,10 @@ from posthouse.actors.queue_records import (
     encode_ranges,
     encode_receivers,
     encode_store,
+    encode_summary,
 )
 from posthouse.actors.queue_state import QueueState
+from posthouse.actors.queue_summary import Summing
 from posthouse.actors.retry import check_delay_ms
 from posthouse.actors.segments import rotate
 from posthouse.actors.stored_batch import Slice, StoredBatch
@@ -73,12 +75,13 @@ from posthouse.transport.names import DEAD_LETTER, REGISTRY
 class QueueLimits:
     """Bodies beyond `memory_bytes_max` stay in the journal only and are read back when their turn comes; with less
     than `disk_free_bytes_min` left on the disk nothing new is stored. A journal over `compact_bytes_min` is relieved
-    of old segments in which little lives.
+    of old segments in which little lives. What a round brought one by one is summed up in the journal from so many on.
     """
 
     memory_bytes_max: int = 64 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
     compact_bytes_min: int = 64 * 1024 * 1024
+    summary_min: int = 32
 
 
 @final
@@ -99,6 +102,7 @@ class QueueActor:
         self._usage = Usage(context, spec, self._state)
         self._breaker_watch = BreakerWatch(context, spec.name, self._state)
         self._figures = QueueFigures(context.meter, self._state)
+        self._summing = Summing(limits.summary_min)
         self._desk = Desk(context, self._state, self._bytes, spec.durable)
 
     # ---- life ----
@@ -112,8 +116,8 @@ class QueueActor:
             return
         self._look_at_disk()
         replay = self._state.replay
-        for records in self._context.journal.replay_chunks():
-            replay.chunk(records)
+        for chunks in self._context.journal.replay_pieces():
+            replay.chunks(chunks)
             if self._state.storage.bytes_in_memory > self._limits.memory_bytes_max:
                 self._state.storage.shed(self._limits.memory_bytes_max)
         replay.finish()
@@ -173,6 +177,9 @@ class QueueActor:
         """Where others live is the links' business."""
 
     def finish_round(self) -> None:
+        summary = self._summing.take(self._context.journal.next_position) if self._spec.durable else None
+        if summary is not None:
+            self._context.append(Kind.SUMMARY, encode_summary(summary), is_durable=False)
         self._pass_time()
         self._dispatch()
         if self._state.outbox.has_unsent:
@@ -242,6 +249,7 @@ class QueueActor:
             parts = encode_store(entry.first_offset, entry.raw)
             position = self._context.append(Kind.STORE, *parts, is_durable=durability == Durability.SYNC)
             self._state.storage.placed(entry.first_offset, position)
+            self._summing.stored(batch, entry)
             if expires_ms is not None:
                 record = ExpiresRecord(expires_ms, entry.first_offset, entry.last_offset)
                 self._context.append(Kind.EXPIRES, encode_expires(record), is_durable=False)

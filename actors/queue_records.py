@@ -47,6 +47,13 @@
                 │   false: it is again                                     │
                 └──────────────────────────────────────────────────────────┘
 
+    22 SUMMARY  ┌──────────────────────────────────────────────────────────┐
+                │ MessagePack [first_offset, [stream, last_seq, …],        │
+                │   bytes of each body (u32 each), published_ms of each    │
+                │   (u64 each)]                                            │
+                └──────────────────────────────────────────────────────────┘
+                of the STORE records right before it, each of one message and without a gap; it says nothing new
+
 Integers are little endian, ranges inclusive. Kinds are never used again; trailing fields may be added to a
 mark. SETTLED, TAKEN, REJECTED, PURGED, LEFT, EXPIRED, DROPPED and LATE differ only in the counter they move.
 Checksums are the journal's business: bytes that pass them and still make no sense are damage or a newer version,
@@ -56,8 +63,10 @@ and are refused as `JournalCorrupt`.
 from __future__ import annotations
 
 import enum
+import operator
 import struct
 from collections.abc import Iterable
+from itertools import islice, repeat
 from typing import Final, NamedTuple, TypeVar, final
 
 import msgspec
@@ -69,6 +78,8 @@ from posthouse.transport.messages_dead import Attempt, Death
 
 _STORE: Final = struct.Struct("<Q")
 _MOVED: Final = struct.Struct("<QI")
+STORE_BYTES: Final = _STORE.size
+"""What a STORE record is longer than its batch."""
 
 
 class Kind(enum.IntEnum):
@@ -91,6 +102,7 @@ class Kind(enum.IntEnum):
     TAKEN = 15
     LATE = 20
     PAUSED = 21
+    SUMMARY = 22
 
 
 @final
@@ -162,6 +174,30 @@ class Receiver(msgspec.Struct, frozen=True, array_like=True):
 
 
 @final
+class Summary(msgspec.Struct, frozen=True, array_like=True):
+    """What a queue must know of messages that were stored one by one before it needs them one by one."""
+
+    first_offset: int
+    last_seqs: list[int]
+    """Each stream and its highest sequence number, the one that was quiet longest first."""
+    body_bytes: bytes
+    published_ms: bytes
+
+    @property
+    def count(self) -> int:
+        return len(self.body_bytes) // 4
+
+    @property
+    def last_offset(self) -> int:
+        return self.first_offset + self.count - 1
+
+    def is_of(self, body: memoryview, first: int, last: int) -> bool:
+        """Whether the first and the last of the STORE records that it speaks of begin there."""
+        (first_offset,), (last_offset,) = _STORE.unpack_from(body, first), _STORE.unpack_from(body, last)
+        return (first_offset, last_offset) == (self.first_offset, self.last_offset)
+
+
+@final
 class Moved(NamedTuple):
     """A MOVED record taken apart."""
 
@@ -177,6 +213,7 @@ _retry = msgspec.msgpack.Decoder(RetryRecord)
 _leaving = msgspec.msgpack.Decoder(LeavingRecord)
 _expires = msgspec.msgpack.Decoder(ExpiresRecord)
 _receivers = msgspec.msgpack.Decoder(list[Receiver])
+_summary = msgspec.msgpack.Decoder(Summary)
 _paused = msgspec.msgpack.Decoder(bool)
 
 
@@ -212,6 +249,15 @@ def decode_store(payload: Bytes) -> tuple[int, memoryview]:
         raise JournalCorrupt(f"a STORE record has only {len(payload)} bytes")
     view = payload if type(payload) is memoryview else memoryview(payload)
     return _STORE.unpack_from(view)[0], view[_STORE.size :]
+
+
+def decode_stores(body: memoryview, bounds: list[int], offsets: list[int], raws: list[memoryview]) -> None:
+    """Add first offset and batch of each STORE record that lies between two bounds. Raises JournalCorrupt."""
+    starts = [bound + _STORE.size for bound in bounds]
+    if any(map(operator.gt, starts, islice(bounds, 1, None))):
+        raise JournalCorrupt(f"a STORE record has less than {_STORE.size} bytes")
+    offsets += [offset for (offset,) in map(_STORE.unpack_from, repeat(body), islice(bounds, len(bounds) - 1))]
+    raws += map(body.__getitem__, map(slice, starts, islice(bounds, 1, None)))
 
 
 def decode_ranges(payload: Bytes) -> list[int]:
@@ -251,6 +297,19 @@ def encode_paused(is_paused: bool) -> bytes:
 def decode_paused(payload: Bytes) -> bool:
     """The contents of a PAUSED record. Raises JournalCorrupt."""
     return _decoded(_paused, payload)
+
+
+def encode_summary(summary: Summary) -> bytes:
+    """A SUMMARY record."""
+    return _encode(summary)
+
+
+def decode_summary(payload: Bytes) -> Summary:
+    """The contents of a SUMMARY record. Raises JournalCorrupt."""
+    summary = _decoded(_summary, payload)
+    if not summary.count or len(summary.published_ms) != 8 * summary.count or len(summary.last_seqs) % 2:
+        raise JournalCorrupt(f"a SUMMARY record of {summary.count} messages contradicts itself")
+    return summary
 
 
 def encode_leaving(record: LeavingRecord) -> bytes:

@@ -8,6 +8,9 @@ once the queue has consumers.
 
 from __future__ import annotations
 
+import operator
+import re
+from array import array
 from collections.abc import Iterable
 from typing import Final, final
 
@@ -15,9 +18,10 @@ import msgspec
 
 from posthouse.actors.queue_contents import QueueContents
 from posthouse.actors.queue_failures import REJECTED
+from posthouse.actors.queue_fold import FOLD_MAX, FOLD_MIN, Fold, fold
+from posthouse.actors.queue_ready import PriorityReady
 from posthouse.actors.queue_records import (
     Counters,
-    ExpiresRecord,
     Kind,
     LeavingRecord,
     Mark,
@@ -32,17 +36,22 @@ from posthouse.actors.queue_records import (
     decode_receivers,
     decode_retry,
     decode_store,
-    encode_expires,
-    encode_leaving,
-    encode_retry,
+    decode_stores,
+    decode_summary,
 )
 from posthouse.actors.stored_batch import Bytes, StoredBatch, stored
+from posthouse.supervisor.journal import Chunk
 from posthouse.transport import messages
 from posthouse.transport.errors import JournalCorrupt
 from posthouse.transport.messages import Batch
 
 _STORE: Final = int(Kind.STORE)
 """A member of an enumeration is looked up ten times as slowly."""
+
+_SUMMARY: Final = bytes([Kind.SUMMARY])
+
+_RUNS: Final = re.compile(b"%b+|[^%b]+" % (bytes([_STORE]), bytes([_STORE])))
+"""Kinds of records that store, and of records that do not."""
 
 _COUNTED_AS: Final[dict[int, str]] = {
     Kind.SETTLED: "acked",
@@ -53,6 +62,27 @@ _COUNTED_AS: Final[dict[int, str]] = {
     Kind.DROPPED: "dropped",
     Kind.LATE: "late_calls",
 }
+
+
+@final
+class _Run:
+    """STORE records that follow one another from `position` on: their first offsets and batches."""
+
+    __slots__ = ("offsets", "position", "raws")
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.offsets: list[int] = []
+        self.raws: list[memoryview] = []
+
+    def goes_on_at(self, position: int) -> bool:
+        """Whether a record there may be added."""
+        count = len(self.offsets)
+        return 0 < count < FOLD_MAX and self.position + count == position
+
+    def clear(self) -> None:
+        self.offsets.clear()
+        self.raws.clear()
 
 
 @final
@@ -67,33 +97,104 @@ class QueueReplay:
         # Not the same as `next_offset`: a mark may be written between a store and its record.
         self._stored_to = 0
 
-    def chunk(self, records: Iterable[tuple[int, int, Bytes]]) -> None:
-        """The same as `record` for each in order, at half the cost for batches stored one after the other.
+    def chunks(self, chunks: Iterable[Chunk]) -> None:
+        """The same as `record` for each in order, at a tenth of the cost for messages stored one after the other.
 
-        A queue of a hundred thousand messages that share no batch is back in 0.2 s with it and in 0.3 s without.
+        Chunks of few messages are taken together where they follow one another.
         """
+        run = _Run()
+        for chunk in chunks:
+            kinds, bounds = chunk.kinds, chunk.bounds()
+            for match in _RUNS.finditer(kinds):
+                start, stop = match.span()
+                if kinds[stop : stop + 1] == _SUMMARY:
+                    self._stores(run)
+                    start = self._summed_up(chunk, bounds, start, stop)
+                if start < stop and kinds[start] != _STORE:
+                    self._stores(run)
+                    for place in range(start, stop):
+                        payload = chunk.body[bounds[place] : bounds[place + 1]]
+                        self.record(chunk.first + place, kinds[place], payload)
+                    continue
+                while start < stop:
+                    if not run.goes_on_at(chunk.first + start):
+                        self._stores(run)
+                        run.position = chunk.first + start
+                    end = min(stop, start + FOLD_MAX - len(run.offsets))
+                    decode_stores(chunk.body, bounds[start : end + 1], run.offsets, run.raws)
+                    start = end
+        self._stores(run)
+
+    def _summed_up(self, chunk: Chunk, bounds: list[int], start: int, stop: int) -> int:
+        """STORE records with a SUMMARY behind them; returns which of them is the next that must be looked at."""
+        summary = decode_summary(chunk.body[bounds[stop] : bounds[stop + 1]])
+        begin = stop - summary.count
+        if begin != start or chunk.first + start <= self._position or summary.first_offset <= self._end():
+            return start
+        if not self._may_fold or not summary.is_of(chunk.body, bounds[begin], bounds[stop - 1]):
+            return start
+        sizes = array("I", map(operator.sub, bounds[begin + 1 : stop + 1], bounds[begin:stop]))
+        self._take_in_fold(Fold(chunk.first + begin, summary, sizes))
+        return stop
+
+    @property
+    def _may_fold(self) -> bool:
+        """Priorities need to know each message."""
+        return not isinstance(self._contents.ready, PriorityReady)
+
+    def _stores(self, run: _Run) -> None:
+        """STORE records that follow one another; the run is empty afterwards."""
+        if not run.offsets:
+            return
+        folded = None
+        if (
+            len(run.offsets) >= FOLD_MIN
+            and run.position > self._position
+            and run.offsets[0] > self._end()
+            and self._may_fold
+        ):
+            folded = fold(run.position, run.offsets, run.raws)
+        if folded is not None:
+            self._take_in_fold(folded)
+        else:
+            self._one_by_one(run.position, run.offsets, run.raws)
+        run.clear()
+
+    def _take_in_fold(self, folded: Fold) -> None:
+        contents = self._contents
+        contents.backlog.fold(folded)
+        last_seqs = folded.summary.last_seqs
+        for stream, last_seq in zip(last_seqs[::2], last_seqs[1::2], strict=True):
+            contents.streams.saw(stream, last_seq)
+        contents.ready.put(folded.first_offset, folded.last_offset, 0)
+        contents.next_offset = max(contents.next_offset, folded.last_offset + 1)
+        contents.counters.stored += folded.count
+        self._stored_to = folded.last_offset
+        self._position = folded.position + folded.count - 1
+
+    def _one_by_one(self, first: int, offsets: list[int], raws: list[memoryview]) -> None:
         run: list[StoredBatch] = []
         contents = self._contents
         end = self._end()
-        for position, kind, payload in records:
-            if kind == _STORE and position > self._position:
-                first_offset, raw = decode_store(payload)
-                if first_offset > end:
-                    batch = _batch(raw, position)
-                    entry = stored(first_offset, batch, raw)
-                    entry.position = position
-                    contents.streams.saw(batch.stream, batch.first_seq + entry.count - 1)
-                    if batch.options is not None:
-                        self._heed(batch)
-                        contents.calls.add(entry)
-                    run.append(entry)
-                    self._position = position
-                    end = entry.last_offset
-                    continue
+        for position, (first_offset, raw) in enumerate(zip(offsets, raws, strict=True), start=first):
+            if position <= self._position:
+                continue
+            batch = _batch(raw, position)
+            self._position = position
+            if first_offset > end:
+                entry = stored(first_offset, batch, raw)
+                entry.position = position
+                contents.streams.saw(batch.stream, batch.first_seq + entry.count - 1)
+                if batch.options is not None:
+                    self._heed(batch)
+                    contents.calls.add(entry)
+                run.append(entry)
+                end = entry.last_offset
+                continue
             if run:
                 self._take_in(run)
                 run = []
-            self.record(position, kind, payload)
+            self.store(first_offset, batch, raw, position)
             end = self._end()
         if run:
             self._take_in(run)
@@ -148,6 +249,8 @@ class QueueReplay:
         elif kind == Kind.EXPIRES:
             expires = decode_expires(payload)
             self._contents.expiries.put(expires.first, expires.last, expires.expires_ms)
+        elif kind == Kind.SUMMARY:
+            pass  # What it says is in the records before it as well.
         else:
             raise JournalCorrupt(
                 f"the record at {position} has kind {kind}, which this version does not know; "
@@ -278,54 +381,6 @@ class QueueReplay:
                 ready.take(first, last)
         backlog.revive(entry, count)
         backlog.place(entry, position)
-
-
-def restated(contents: QueueContents, first: int, last: int) -> list[tuple[Kind, bytes]]:
-    """What a journal says of a batch besides where it is: written again behind its MOVED record.
-
-    The records of waits, deaths and histories may be in segments that go away with the batch's old place.
-    """
-    records: list[tuple[Kind, bytes]] = []
-    waiting: list[tuple[int, int, int]] = [
-        (low, high, due_ms) for low, high, (_, due_ms) in contents.waiting.ranges.pieces(first, last)
-    ]
-    for low, high, due_ms in waiting:
-        told = contents.histories.told(low, high)
-        for start, end, history, excused in told:
-            records.append((Kind.RETRY, encode_retry(due_ms, history, [(start, end)], excused)))
-        silent = _without((low, high), [(start, end) for start, end, _, _ in told])
-        if silent:
-            records.append((Kind.RETRY, encode_retry(due_ms, (), silent)))
-    for low, high, history, excused in contents.histories.told(first, last):
-        still = _without((low, high), [(start, end) for start, end, _ in waiting])
-        if still:
-            records.append((Kind.RETRY, encode_retry(0, history, still, excused)))
-    seen: set[int] = set()
-    for _, _, first_seq in contents.leaving.pieces(first, last):
-        intent = contents.outbox.get(first_seq)
-        if intent is not None and first_seq not in seen:
-            seen.add(first_seq)
-            leave = intent.item
-            record = LeavingRecord(contents.outbox.stream, first_seq, leave.first, leave.last, leave.death)
-            records.append((Kind.LEAVING, encode_leaving(record)))
-    for low, high, expires_ms in contents.expiries.pieces(first, last):
-        records.append((Kind.EXPIRES, encode_expires(ExpiresRecord(expires_ms, low, high))))
-    return records
-
-
-def _without(piece: tuple[int, int], ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What is left of a range when these, lowest first, are taken out of it."""
-    left: list[tuple[int, int]] = []
-    low, last = piece
-    for start, end in ranges:
-        if start > low:
-            left.append((low, min(last, start - 1)))
-        low = max(low, end + 1)
-        if low > last:
-            break
-    if low <= last:
-        left.append((low, last))
-    return left
 
 
 def _batch(raw: memoryview, position: int) -> Batch:

@@ -12,7 +12,7 @@ from posthouse.actors.move import Admission, admission
 from posthouse.actors.queue_consumers import Consumers
 from posthouse.actors.queue_contents import QueueContents
 from posthouse.actors.queue_records import Kind, Mark
-from posthouse.actors.queue_replay import restated
+from posthouse.actors.queue_restated import restated
 from posthouse.actors.stored_batch import Bytes, StoredBatch
 from posthouse.transport.messages import Batch
 

@@ -39,6 +39,7 @@ The journal:
     journal_segment    one segment file: name, index, writer
     journal_sidecar    the last durable position, beside the segments
     journal_reader     records back from disk
+    journal_chunk      one commit as it was read back
     journal_stats      figures for monitoring
     journal_history    all that is still there, with times, while another process writes it
     journal_tools      dump, verify, salvage

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final, final
 
 from posthouse.supervisor.disk import Disk
+from posthouse.supervisor.journal_chunk import Chunk
 from posthouse.supervisor.journal_format import (
     CHUNK_HEADER_BYTES,
     Record,
     checksum_of,
-    decode_body,
     decode_chunk_header,
 )
 from posthouse.supervisor.journal_segment import SegmentIndex, segment_name
@@ -25,8 +25,8 @@ from posthouse.transport.errors import JournalCorrupt
 READ_BYTES: Final = 2**20
 
 
-def decode_chunk(data: memoryview, index: SegmentIndex, chunk: int) -> list[Record]:
-    """The records of one chunk, from its bytes, header included; `JournalCorrupt` unless all is intact."""
+def intact_chunk(data: memoryview, index: SegmentIndex, chunk: int) -> Chunk:
+    """One chunk from its bytes, header included; `JournalCorrupt` unless all is intact."""
     checksum = checksum_of(index.header.algorithm)
     header = decode_chunk_header(data[:CHUNK_HEADER_BYTES], index.header.salt, checksum)
     body = data[CHUNK_HEADER_BYTES:]
@@ -37,7 +37,7 @@ def decode_chunk(data: memoryview, index: SegmentIndex, chunk: int) -> list[Reco
         and header.body_length == len(body)
         and checksum(body, 0) == header.body_crc
     ):
-        return decode_body(body, first, header.records)
+        return Chunk(first, header.records, body)
     last = index.firsts[chunk + 1] - 1 if chunk + 1 < len(index.firsts) else index.last
     raise JournalCorrupt(
         f"{segment_name(index.header.number)} decayed at byte {index.offsets[chunk]} after it was opened: "
@@ -46,8 +46,8 @@ def decode_chunk(data: memoryview, index: SegmentIndex, chunk: int) -> list[Reco
     )
 
 
-def stream_segment(disk: Disk, directory: str, index: SegmentIndex, start: int, stop: int) -> Iterator[list[Record]]:
-    """The chunks that hold positions in [start, stop), whole, read in pieces of about a mebibyte."""
+def stream_segment(disk: Disk, directory: str, index: SegmentIndex, start: int, stop: int) -> Iterator[list[Chunk]]:
+    """The chunks that hold positions in [start, stop), whole: a list for each piece of about a mebibyte."""
     chunk = max(index.chunk_of(start), 0)
     count = index.chunk_of(stop - 1) + 1
     if chunk >= count:
@@ -59,9 +59,11 @@ def stream_segment(disk: Disk, directory: str, index: SegmentIndex, start: int, 
             until = min(max(bisect_right(index.offsets, base + READ_BYTES) - 1, chunk + 1), count)
             offset, length = index.extent(until - 1)
             piece = memoryview(disk.pread(handle, offset + length - base, base))
+            chunks: list[Chunk] = []
             for place in range(chunk, until):
                 offset, length = index.extent(place)
-                yield decode_chunk(piece[offset - base : offset - base + length], index, place)
+                chunks.append(intact_chunk(piece[offset - base : offset - base + length], index, place))
+            yield chunks
             chunk = until
     finally:
         disk.close(handle)
@@ -92,7 +94,7 @@ class RecordReader:
         offset, length = index.extent(chunk)
         handle = self._open(index.header.number)
         data = memoryview(self._disk.pread(handle, length, offset))
-        self._records = decode_chunk(data, index, chunk)
+        self._records = intact_chunk(data, index, chunk).records()
         self._first = self._records[0].position
         self._last = self._records[-1].position
         return self._records[position - self._first]

@@ -22,7 +22,7 @@ from posthouse.transport.names import DEAD_LETTER, DELAY, REGISTRY
 
 LIMITS = Limits(window_messages=200, window_bytes=64 * 1024, ping_interval_ms=200)
 JOURNAL = JournalSettings(segment_bytes_first=1024, segment_bytes_max=4096, preallocate=False)
-QUEUE = QueueLimits(memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=2_048)
+QUEUE = QueueLimits(memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=2_048, summary_min=2)
 DELAYS = DelayLimits(fire_per_s_max=2_000, memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=2_048)
 HOLD = HoldLimits(memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=2_048)
 STORE = StoreLimits(messages_max=8, memory_bytes_max=2_000, disk_free_bytes_min=0, compact_bytes_min=2_048)

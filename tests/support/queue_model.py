@@ -14,6 +14,8 @@ from posthouse.actors import queue_records
 from posthouse.actors.queue_records import Kind
 from posthouse.actors.queue_state import QueueState
 from posthouse.actors.stored_batch import Slice
+from posthouse.supervisor.journal_chunk import Chunk
+from posthouse.supervisor.journal_format import Body, ChunkBuilder
 from posthouse.transport import messages
 from posthouse.transport.batch import slice_batch
 from posthouse.transport.messages import Batch, QueueSpec
@@ -87,11 +89,37 @@ def rebuilt(spec: QueueSpec, records: list[Record]) -> QueueState:
     state = QueueState(spec)
     rest = iter(records)
     for size in cycle((1, 2, 7, 40)):
-        chunk = list(islice(rest, size))
-        if not chunk:
-            return state
-        state.replay.chunk(chunk)
-    raise AssertionError("a cycle has no end")
+        group = list(islice(rest, size))
+        if not group:
+            break
+        state.replay.chunks(chunks_of(group))
+    # What was folded has no bytes in memory.
+    payloads = {position: payload for position, _, payload in records}
+    for piece in state.peek(10_000):
+        entry = piece.entry
+        if entry.raw is None:
+            assert entry.position is not None
+            raw = memoryview(payloads[entry.position])[-entry.size :]
+            batch = messages.decode(raw)
+            assert isinstance(batch, Batch)
+            state.storage.restore(entry, batch, raw)
+    return state
+
+
+def chunks_of(records: list[Record]) -> list[Chunk]:
+    """Records as the journal hands them out: a chunk ends where the next position is missing."""
+    chunks: list[Chunk] = []
+    builder = ChunkBuilder(0, 2**20, 2**20)
+    for position, kind, payload in records:
+        if position != builder.next_position:
+            chunks += map(_read, builder.take())
+            builder = ChunkBuilder(position, 2**20, 2**20)
+        builder.add(kind, (payload,))
+    return chunks + list(map(_read, builder.take()))
+
+
+def _read(body: Body) -> Chunk:
+    return Chunk(body.first, body.records, memoryview(b"".join(body.buffers)))
 
 
 def one_by_one(spec: QueueSpec, records: list[Record], whole: QueueState) -> None:

@@ -7,7 +7,7 @@ from posthouse.actors.queue_consumers import AUTO_ACK_ROUND_MAX
 from posthouse.actors.queue_failures import Fate
 from posthouse.actors.queue_history import Failure, Histories
 from posthouse.actors.queue_records import Kind
-from posthouse.actors.queue_replay import restated
+from posthouse.actors.queue_restated import restated
 from posthouse.actors.queue_state import QueueState
 from posthouse.transport.descriptions import BreakerSpec, RetrySpec
 from posthouse.transport.messages import Outcome

@@ -8,7 +8,16 @@ import msgspec
 import pytest
 
 from posthouse.actors import queue_records as records
-from posthouse.actors.queue_records import Counters, ExpiresRecord, Kind, LeavingRecord, Mark, Receiver, RetryRecord
+from posthouse.actors.queue_records import (
+    Counters,
+    ExpiresRecord,
+    Kind,
+    LeavingRecord,
+    Mark,
+    Receiver,
+    RetryRecord,
+    Summary,
+)
 from posthouse.transport.errors import JournalCorrupt
 from posthouse.transport.messages_dead import Attempt, Death
 
@@ -36,6 +45,7 @@ DEATH = Death(
     cause="KeyError: 'x'",
     history=(ATTEMPT,),
 )
+SUMMARY = Summary(301, [7, 500, 8, 12], b"\x64\0\0\0\0\0\0\0", bytes(7) + b"\1" + bytes(8))
 LEAVING = LeavingRecord(5_555, 11, 301, 302, DEATH)
 EXPIRES = ExpiresRecord(1_700_000_000_002, 301, 310)
 
@@ -60,6 +70,7 @@ def samples() -> dict[str, bytes]:
         Kind.TAKEN.name: records.encode_receivers([("shop", 2, [10, 12])]),
         Kind.LATE.name: records.encode_ranges([(6, 8)]),
         Kind.PAUSED.name: records.encode_paused(True),
+        Kind.SUMMARY.name: records.encode_summary(SUMMARY),
     }
 
 
@@ -87,6 +98,7 @@ def test_every_kind_is_read_back_as_it_was_written() -> None:
     assert records.decode_retry(written["RETRY"]) == RetryRecord(1_700_000_000_500, (ATTEMPT,), [301, 302, 304, 304])
     assert records.decode_leaving(written["LEAVING"]) == LEAVING
     assert records.decode_expires(written["EXPIRES"]) == EXPIRES
+    assert records.decode_summary(written["SUMMARY"]) == SUMMARY
     moved = records.decode_moved(memoryview(written["MOVED"]))
     assert (moved.first_offset, moved.live, bytes(moved.raw)) == (
         301,
@@ -129,6 +141,24 @@ def test_a_mark_of_an_older_version_is_read() -> None:
 def test_bytes_that_are_no_ranges_are_corruption(payload: bytes) -> None:
     with pytest.raises(JournalCorrupt):
         records.decode_ranges(payload)
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [Summary(1, [], b"", b""), Summary(1, [7], bytes(4), bytes(8)), Summary(1, [7, 1], bytes(4), bytes(16))],
+)
+def test_a_summary_that_contradicts_itself_is_corruption(summary: Summary) -> None:
+    with pytest.raises(JournalCorrupt):
+        records.decode_summary(records.encode_summary(summary))
+
+
+def test_many_records_are_taken_apart_at_once() -> None:
+    payloads = [b"".join(records.encode_store(number, bytes([number]))) for number in (5, 6, 9)]
+    bounds, offsets, raws = [3, 12, 21, 30], list[int](), list[memoryview]()
+    records.decode_stores(memoryview(b"ABC" + b"".join(payloads)), bounds, offsets, raws)
+    assert (offsets, raws) == ([5, 6, 9], [b"\5", b"\6", b"\x09"])
+    with pytest.raises(JournalCorrupt):
+        records.decode_stores(memoryview(bytes(20)), [0, 8, 15], offsets, raws)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x91\x01", b"\x91\x93\xa1x\x01\x92\x05\x04", b"\x91\x93\xa1x\x01\x91\x05"])
