@@ -8,8 +8,8 @@ from typing import Any
 from posthouse.transport import links as links_module
 from posthouse.transport.limits import Limits
 from posthouse.transport.link import RETRY_MS_MIN
-from posthouse.transport.links import Arrived, Ended, Identity, Link, Links, Opened, Settled, State
-from posthouse.transport.wire import FLAG_GAP, FLAG_PONG, Hello, Kind
+from posthouse.transport.links import Arrived, Ended, Identity, Links, Opened, Settled, State
+from posthouse.transport.wire import FLAG_GAP, FLAG_PONG, Kind
 from tests.support.link_pair import PIECE, Pair, events, frame, kinds, said, state_of, times_of_asking
 
 
@@ -107,16 +107,6 @@ def test_messages_arrive_and_their_contexts_come_back_when_they_are_settled() ->
     pair.settle_all(pair.server)
     assert pair.pass_on() == [Kind.ACK]
     assert events(pair.opener) == [Settled(pair.link, ["one", "two"])]
-
-
-def test_actors_that_have_nothing_to_say_ask_each_other_ten_times_less_often_than_clients() -> None:
-    link = Link("queue:q", is_opener=False, survives=False, limits=Limits(ping_interval_ms=500))
-    link.serve(9, 3, Hello("queue:q", 0, "exchange:x"), now_ms=0)
-    assert link.patience_ms(own_client_id=0) == 5_000
-    link.serve(9, 3, Hello("queue:q", 7, "a client"), now_ms=0)
-    assert link.patience_ms(own_client_id=0) == 500
-    opener = Link("queue:q", is_opener=True, survives=True, limits=Limits(ping_interval_ms=500))
-    assert (opener.patience_ms(own_client_id=0), opener.patience_ms(own_client_id=7)) == (7_500, 750)
 
 
 def test_where_nobody_waits_the_word_travels_at_the_next_tick() -> None:
