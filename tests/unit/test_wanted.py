@@ -65,3 +65,13 @@ def test_names_that_begin_so() -> None:
 def test_what_is_no_batch_is_corruption(raw: bytes) -> None:
     with pytest.raises(JournalCorrupt):
         batch_of(raw)
+
+
+@pytest.mark.parametrize("first_seq", [1, 127, 128, 255, 256, 65_535, 65_536, 2**32, 2**53])
+@pytest.mark.parametrize("stream", [1, 127, 300, 2**31, 2**33, 2**63 + 5])
+def test_no_batch_with_the_message_is_without_the_bytes_that_are_searched_for(stream: int, first_seq: int) -> None:
+    raw = sample_message(3, stream=stream, first_seq=first_seq)
+    for number in (first_seq, first_seq + 2):
+        needle = Wanted(f"{stream:x}-{number}").needle()
+        assert needle.find(b"before" + raw, 0) > 0
+    assert Wanted(f"{stream:x}-{first_seq + 3}").needle().find(raw, 0) == -1

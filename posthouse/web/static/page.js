@@ -13,7 +13,7 @@
 
   function copyAttributes(from, to) {
     for (const { name, value } of [...to.attributes]) {
-      if (!kept.has(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
+      if ((!kept.has(name) || from.localName === "progress") && from.getAttribute(name) !== value) from.setAttribute(name, value);
     }
     for (const { name } of [...from.attributes]) {
       if (!kept.has(name) && !to.hasAttribute(name)) from.removeAttribute(name);
