@@ -81,7 +81,7 @@ class QueueLimits:
     memory_bytes_max: int = 64 * 1024 * 1024
     disk_free_bytes_min: int = 64 * 1024 * 1024
     compact_bytes_min: int = 64 * 1024 * 1024
-    summary_min: int = 32
+    summary_min: int = 16
 
 
 @final

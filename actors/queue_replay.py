@@ -8,9 +8,7 @@ once the queue has consumers.
 
 from __future__ import annotations
 
-import operator
 import re
-from array import array
 from collections.abc import Iterable
 from typing import Final, final
 
@@ -40,7 +38,7 @@ from posthouse.actors.queue_records import (
     decode_summary,
 )
 from posthouse.actors.stored_batch import Bytes, StoredBatch, stored
-from posthouse.supervisor.journal import Chunk
+from posthouse.supervisor.journal_chunk import Chunk
 from posthouse.transport import messages
 from posthouse.transport.errors import JournalCorrupt
 from posthouse.transport.messages import Batch
@@ -133,8 +131,7 @@ class QueueReplay:
             return start
         if not self._may_fold or not summary.is_of(chunk.body, bounds[begin], bounds[stop - 1]):
             return start
-        sizes = array("I", map(operator.sub, bounds[begin + 1 : stop + 1], bounds[begin:stop]))
-        self._take_in_fold(Fold(chunk.first + begin, summary, sizes))
+        self._take_in_fold(Fold(chunk.first + begin, summary, chunk.lengths(begin, stop)))
         return stop
 
     @property

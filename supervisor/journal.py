@@ -169,7 +169,7 @@ class Journal:
                 if index.last < start or index.header.base >= stop:
                     continue
                 pieces = stream_segment(self._disk, self._directory, index, start, stop)
-                for records in map(Chunk.records, chain.from_iterable(pieces)):
+                for records in map(Chunk.decoded, chain.from_iterable(pieces)):
                     if records[0].position >= start and records[-1].position < stop:
                         yield records
                     else:

@@ -94,7 +94,7 @@ class RecordReader:
         offset, length = index.extent(chunk)
         handle = self._open(index.header.number)
         data = memoryview(self._disk.pread(handle, length, offset))
-        self._records = intact_chunk(data, index, chunk).records()
+        self._records = intact_chunk(data, index, chunk).decoded()
         self._first = self._records[0].position
         self._last = self._records[-1].position
         return self._records[position - self._first]

@@ -33,6 +33,7 @@ CORES = (
     "transport/session.py",
     "transport/wire.py",
     "supervisor/child_spec.py",
+    "supervisor/journal_chunk.py",
     "supervisor/journal_format.py",
     "supervisor/restart_policy.py",
     "supervisor/tree.py",

@@ -156,7 +156,7 @@ def test_many_records_are_taken_apart_at_once() -> None:
     payloads = [b"".join(records.encode_store(number, bytes([number]))) for number in (5, 6, 9)]
     bounds, offsets, raws = [3, 12, 21, 30], list[int](), list[memoryview]()
     records.decode_stores(memoryview(b"ABC" + b"".join(payloads)), bounds, offsets, raws)
-    assert (offsets, raws) == ([5, 6, 9], [b"\5", b"\6", b"\x09"])
+    assert (offsets, [bytes(raw) for raw in raws]) == ([5, 6, 9], [b"\5", b"\6", b"\x09"])
     with pytest.raises(JournalCorrupt):
         records.decode_stores(memoryview(bytes(20)), [0, 8, 15], offsets, raws)
 
