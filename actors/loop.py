@@ -57,22 +57,30 @@ class Loop:
             life.beacon.idle()
             sockets.wait(max(0, min(cell.next_wake_ms() - monotonic_ms(), WAIT_MS_MAX)))
             life.beacon.busy(2)
+            # All that has come is here before the round has its time: nothing that it brings happened after that, so no
+            # pause that is counted from it ends too early.
+            frames = self._drain()
             began_ns = time.monotonic_ns()
             cell.begin(wall_ms(), began_ns // 1_000_000, began_ns // 1_000)
-            self._drain()
+            self._take(frames)
             self._send(cell.finish_round())
             self._tell_supervisor()
             figures.rounds += 1
             figures.busy_ns += time.monotonic_ns() - began_ns
         return 0
 
-    def _drain(self) -> None:
-        cell = self._cell
+    def _drain(self) -> list[tuple[Route, bytes]]:
+        return [
+            ((socket, name), frame)
+            for socket, router in self._routers.items()
+            for name, frame in router.receive(FRAMES_PER_ROUND_MAX)
+        ]
+
+    def _take(self, frames: list[tuple[Route, bytes]]) -> None:
         if self._sockets.is_readable(self._life.control.fileno()):
             self._notice()
-        for socket, router in self._routers.items():
-            for name, frame in router.receive(FRAMES_PER_ROUND_MAX):
-                cell.frame((socket, name), frame)
+        for route, frame in frames:
+            self._cell.frame(route, frame)
 
     def _notice(self) -> None:
         for message in self._life.control.receive():

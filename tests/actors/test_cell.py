@@ -254,7 +254,7 @@ def test_one_that_has_nothing_to_do_wakes_only_to_ask_who_is_there_and_to_show_i
     client = world.bench.client()
     cell = world.bench.cell
     world.bench.advance(1_000)
-    woken = []
+    woken: list[int] = []
     while not woken or woken[-1] < woken[0] + 4_000:
         now_ms = max(world.bench.now_ms + 1, cell.next_wake_ms())
         world.bench.advance(now_ms - world.bench.now_ms)

@@ -11,7 +11,7 @@ from posthouse.transport import wire
 from posthouse.transport.errors import InvalidArgument
 from posthouse.transport.limits import Limits
 from posthouse.transport.link import RETRY_MS_MAX
-from posthouse.transport.links import Ended, Identity, Link, Links, Opened, Settled, State
+from posthouse.transport.links import Ended, Identity, Links, Opened, Settled, State
 from posthouse.transport.wire import Hello, Kind, Welcome
 from tests.support.link_pair import LIMITS, PIECE, Pair, events, frame, kinds, said, state_of, times_of_asking
 
@@ -306,13 +306,3 @@ def test_what_is_offered_while_no_session_stands_waits_for_the_next_one() -> Non
     pair.settle_all(pair.server)
     pair.pass_on()
     assert events(pair.opener)[-1] == Settled(pair.link, ["early"])
-
-
-def test_actors_that_have_nothing_to_say_ask_each_other_ten_times_less_often_than_clients() -> None:
-    link = Link("queue:q", is_opener=False, survives=False, limits=Limits(ping_interval_ms=500))
-    link.serve(9, 3, Hello("queue:q", 0, "exchange:x"), now_ms=0)
-    assert link.patience_ms(own_client_id=0) == 5_000
-    link.serve(9, 3, Hello("queue:q", 7, "a client"), now_ms=0)
-    assert link.patience_ms(own_client_id=0) == 500
-    opener = Link("queue:q", is_opener=True, survives=True, limits=Limits(ping_interval_ms=500))
-    assert (opener.patience_ms(own_client_id=0), opener.patience_ms(own_client_id=7)) == (7_500, 750)
