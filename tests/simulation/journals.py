@@ -37,8 +37,12 @@ Contents = list[tuple[int, int, bytes]]
 class Journals:
     """All journals on one disk. `doing` says what one of them is in the middle of."""
 
-    def __init__(self, disk: SimDisk, seen: Counter[str], now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, disk: SimDisk, seen: Counter[str], now_ms: Callable[[], int], dies_in_compaction: Callable[[], int]
+    ) -> None:
+        """`dies_in_compaction`: inside the how many-th call of one that begins now, 0 for in none."""
         self.doing = ""
+        self._dies_in_compaction = dies_in_compaction
         self._disk = disk
         self._seen = seen
         self._now_ms = now_ms
@@ -75,6 +79,9 @@ class Journals:
         def commit_and_note(sync: bool = True) -> None:
             before = self.doing
             self.doing = before or ("a compaction" if copied[0] else "a commit")
+            # It comes so late in a round, and so rarely, that a death at any call would hardly ever meet it.
+            if copied[0] and (call := self._dies_in_compaction()):
+                self._disk.cut_power_at(call)
             commit(sync)
             self.doing = before
             if copied[0]:

@@ -78,7 +78,7 @@ class World:
         self.trace: list[str] = []
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = 0
-        self.journals = Journals(self.disk, self.seen, lambda: self.now_ms)
+        self.journals = Journals(self.disk, self.seen, lambda: self.now_ms, self._dies_in_compaction)
         self._generation = 0
         self._boot = 0
         self._supervisor = SimSupervisor(self)
@@ -320,6 +320,10 @@ class World:
         else:
             self.disk.kill(directory or "/nowhere")
             self.after(self.random.randint(1, 60), lambda: self.start(actor_id))
+
+    def _dies_in_compaction(self) -> int:
+        is_sought = not self.is_calm and self.random.random() < 3 * self.crash_chance
+        return self.random.randint(1, 3) if is_sought else 0
 
     def judge_journals(self) -> list[str]:
         """Everybody ends, and one of the journals is looked at."""
