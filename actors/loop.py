@@ -1,7 +1,7 @@
 """The loop of an actor's process: sockets, clock and control channel around a cell.
 
-Drain what is there, tell the cell, finish the round, send. Nothing in it waits but `wait`. It promises that the beacon tells when the
-actor is busy, so that the supervisor sees a handler that never returns.
+Drain what is there, tell the cell, finish the round, send. Nothing in it waits but `wait`. It promises that the beacon
+tells when the actor is busy, so that the supervisor sees a handler that never returns.
 
 Fails with: DiskFault (the machine's; exit codes 20 and 21 tell the supervisor which kind), anything else ours
 (traceback, exit code 1; the next life replays the journal).
