@@ -21,6 +21,7 @@ from benchmarks import (
     recovery,
     restarts,
     throughput,
+    views,
 )
 from benchmarks.broker import data_parent
 from benchmarks.report import Report, Result
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "restarts": restarts.run,
     "replay": journal_replay.run,
     "recovery": recovery.run,
+    "views": views.run,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, final
@@ -17,7 +17,7 @@ from typing import Any, final
 import psutil
 
 import posthouse
-from posthouse.demo_broker import BrokerProcess
+from posthouse.demo_broker import OPTIONS, BrokerProcess
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 CALL_TIMEOUT_S = 60.0
@@ -25,11 +25,15 @@ CALL_TIMEOUT_S = 60.0
 
 @final
 class Bench:
-    """A running broker, a client to arrange things with, and a look at its processes."""
+    """A running broker, a client to arrange things with, and a look at its processes.
 
-    def __init__(self, process: BrokerProcess, broker: posthouse.Broker) -> None:
+    `ready` is the line with its addresses that it said when it was.
+    """
+
+    def __init__(self, process: BrokerProcess, broker: posthouse.Broker, ready: str) -> None:
         self.process = process
         self.broker = broker
+        self.ready = ready
 
     @property
     def data(self) -> str:
@@ -49,14 +53,14 @@ class Bench:
 
 
 @contextlib.contextmanager
-def running_broker(module: str = "posthouse") -> Iterator[Bench]:
+def running_broker(module: str = "posthouse", arguments: Sequence[str] = OPTIONS) -> Iterator[Bench]:
     """A fresh broker on an empty directory; both are gone afterwards. `module`: what `python -m` runs as one."""
     directory = Path(tempfile.mkdtemp(prefix="ph-bench-", dir=data_parent()))
-    process = BrokerProcess(directory / "data", directory / "log", module=module)
+    process = BrokerProcess(directory / "data", directory / "log", arguments, module)
     try:
-        process.start()
+        ready = process.start()
         with posthouse.connect(data=str(process.data), timeout_s=CALL_TIMEOUT_S) as broker:
-            yield Bench(process, broker)
+            yield Bench(process, broker, ready)
     finally:
         process.stop()
         shutil.rmtree(directory, ignore_errors=True)

@@ -50,8 +50,6 @@ class Consumer:
         subscription = self._subscription
         if not subscription.ready or subscription.unsettled >= self._settle_at:
             self._fetch(limit_s)
-        elif subscription.has_settlements:
-            self._pump.wake_stand_in()
         try:
             return subscription.ready.popleft()
         except IndexError:  # Nothing came, or the stand-in found that the session had ended and what we had is void.

@@ -19,7 +19,7 @@ import msgspec
 from posthouse.asking import Call
 from posthouse.replies import Replies
 from posthouse.stream import Stream, is_decided
-from posthouse.subscription import Subscription
+from posthouse.subscription import Subscription, nobody
 from posthouse.transport import messages
 from posthouse.transport.errors import ActorDown as ActorIsDown
 from posthouse.transport.errors import (
@@ -71,6 +71,7 @@ class Session:
         wall_ms: Callable[[], int],
         is_behind_door: bool,
         origin: Origin = UNSAID,
+        left_behind: Callable[[], None] = nobody,
     ) -> None:
         self.limits = limits
         self.client_id = source.getrandbits(62) | 1
@@ -80,6 +81,7 @@ class Session:
         self._random = source
         self._wall_ms = wall_ms
         self._is_behind_door = is_behind_door
+        self._new_subscription = partial(Subscription, left_behind=left_behind)
         self._routes: dict[str, bytes] = {}
         self._calls: dict[int, Call] = {}
         self._streams: dict[int, Stream] = {}
@@ -191,7 +193,7 @@ class Session:
 
     def subscribe(self, queue: str, prefetch: int, *, auto_ack: bool, exclusive: bool) -> tuple[Subscription, Call]:
         """Open a consumer; it is open when the call is done."""
-        subscription = Subscription(queue, self._number(), prefetch, auto_ack=auto_ack, exclusive=exclusive)
+        subscription = self._new_subscription(queue, self._number(), prefetch, auto_ack=auto_ack, exclusive=exclusive)
         self._subscriptions[queue, subscription.number] = subscription
         call = self.call(actor_of_queue(queue), subscription.open)
         return subscription, call
@@ -207,7 +209,7 @@ class Session:
         """The consumer 0 of a queue, for single messages."""
         subscription = self._gotten.get(queue)
         if subscription is None:
-            subscription = self._gotten[queue] = Subscription(queue, 0, 1, auto_ack=auto_ack, exclusive=False)
+            subscription = self._gotten[queue] = self._new_subscription(queue, 0, 1, auto_ack=auto_ack, exclusive=False)
         subscription.auto_ack = auto_ack
         return subscription
 

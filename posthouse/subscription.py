@@ -8,6 +8,7 @@ messages from the old session are dropped (the queue has taken those messages ba
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple, final
 
 from posthouse.failure import Failure
@@ -31,16 +32,33 @@ class _How(NamedTuple):
 _ACK: Final = _How(Outcome.ACK)
 
 
+def nobody() -> None:
+    """Settlements are fetched by whoever wants them."""
+
+
 @final
 class Subscription:
-    """One consumer of one queue. `number` is unique in its session; 0 is the one of `get`."""
+    """One consumer of one queue. `number` is unique in its session; 0 is the one of `get`.
 
-    def __init__(self, queue: str, number: int, prefetch: int, *, auto_ack: bool, exclusive: bool) -> None:
+    `left_behind` is told of each settlement: the program may not come back for long. From any thread.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        number: int,
+        prefetch: int,
+        *,
+        auto_ack: bool,
+        exclusive: bool,
+        left_behind: Callable[[], None] = nobody,
+    ) -> None:
         self.queue = queue
         self.number = number
         self.prefetch = prefetch
         self.auto_ack = auto_ack
         self.exclusive = exclusive
+        self._left_behind = left_behind
         self.epoch = 0
         self.failure: PosthouseError | None = None
         self.ready: deque[Message] = deque()
@@ -100,6 +118,7 @@ class Subscription:
             self._acked.append(message.offset)
         else:
             self._others.append((message.offset, _How(outcome, requeue, reason, failure)))
+        self._left_behind()
 
     def ack_all(self, taken: list[Message]) -> None:
         """Ack many messages. Those that follow one another, as they mostly do, cost next to nothing."""

@@ -48,6 +48,7 @@ class Pump:
             wall_ms=lambda: time.time_ns() // 1_000_000,
             is_behind_door=bool(address.door),
             origin=_own_origin(),
+            left_behind=self.wake_stand_in,
         )
         self._sockets = Sockets(self.session.limits)
         self._sockets.outbound.watch_disconnects()
@@ -221,8 +222,10 @@ class Pump:
                 for stream in self.session.streams():
                     stream.close_batch()
                 self.push()
-                if self.session.is_settled:
-                    self._needs_stand_in.clear()
+                # Cleared before it is looked: what is settled without the lock meanwhile sets it again or is seen.
+                self._needs_stand_in.clear()
+                if not self.session.is_settled:
+                    self._needs_stand_in.set()
 
 
 def connected(address: Address, name: str, timeout_s: float) -> Pump:
