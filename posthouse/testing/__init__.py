@@ -26,6 +26,7 @@ consuming         the programs that consume and answer calls
 programs          the clients of a run as processes
 nemesis           what goes wrong, when and to whom
 meters            memory, descriptors, threads and disk of every process, over time
+agreement         whether the numbers shown agree with each other and with the history
 checkers          what must hold of a history, each rule with the number of its promise
 timeline          what each lane confirmed and delivered per second, and how long it stood still
 report            the result for people: lines, and a page with a time line

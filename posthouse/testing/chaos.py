@@ -17,6 +17,7 @@ from typing import Any, Final, final
 
 import posthouse
 from posthouse.errors import PosthouseError
+from posthouse.testing.agreement import disagreements
 from posthouse.testing.broker import BrokerProcess
 from posthouse.testing.checkers import Checker, Verdict
 from posthouse.testing.history import Fault, Letter, Writer, now_ns, read_all
@@ -277,6 +278,21 @@ class _Chaos:
         not_up = [(node["id"], node["state"]) for node in broker.tree() if node["state"] != "up"]
         if not_up:
             verdict.blame("I18", f"not up at the end: {not_up}")
+        for text in self._disagreements(broker, verdict):
+            verdict.blame("I24", text)
+
+    def _disagreements(self, broker: posthouse.Broker, verdict: Verdict) -> list[str]:
+        """Figures are some seconds old at most, so what does not agree must do so soon."""
+        found: list[str] = []
+
+        def agree() -> bool | None:
+            queues = [info for info in broker.queues() if info.name != CALLS]
+            letters = broker.dead_letters.status()
+            found[:] = disagreements(verdict.came, queues, letters, broker.monitor.overview().actors)
+            return None if found else True
+
+        _retried(agree)
+        return found
 
     def _stop_broker(self, verdict: Verdict) -> None:
         code = self._process.stop()

@@ -44,6 +44,8 @@ class Verdict:
     faults: Counter[str] = field(default_factory=Counter)
     lateness_ms: list[int] = field(default_factory=list)
     """Of delayed messages, at their first delivery, when nothing had been wrong for a while."""
+    came: Counter[str] = field(default_factory=Counter)
+    """By queue, how many different messages its consumers have seen."""
 
     def blame(self, promise: str, text: str) -> None:
         self.violations[promise] += 1
@@ -105,6 +107,8 @@ class Checker:
         for (publisher, lane), states in self._published.items():
             for number, state in enumerate(states):
                 self._settle(Name(publisher, lane, number), state)
+        for (queue, _, _), flags in self._seen.items():
+            self.verdict.came[queue] += sum(flag & _CAME for flag in flags)
         return self.verdict
 
     # ---- publishers ----
