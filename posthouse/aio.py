@@ -66,7 +66,7 @@ class Connecting:
             await self._broker.close()
 
     async def _connect(self) -> Broker:
-        pump = Pump(self._address, self._name)
+        pump = Pump(self._address, self._name, has_stand_in=False)
         wire = Wire(pump, asyncio.get_running_loop())
         try:
             pump.look_first()

@@ -22,6 +22,7 @@ from typing import Final, final
 from posthouse import broker_file
 from posthouse.address import Address
 from posthouse.session import DOOR_ROUTE, Session
+from posthouse.subscription import nobody
 from posthouse.transport.errors import BrokerNotRunning, InvalidArgument, OutcomeUnknown, Unavailable
 from posthouse.transport.limits import Limits
 from posthouse.transport.session import Origin, State
@@ -36,9 +37,12 @@ STAND_IN_AFTER_S: Final = 0.002
 
 @final
 class Pump:
-    """Moves frames between a session and its socket. Hold `lock` around everything but `wake_stand_in`."""
+    """Moves frames between a session and its socket. Hold `lock` around everything but `wake_stand_in`.
 
-    def __init__(self, address: Address, name: str) -> None:
+    Without a stand-in nothing but the caller ever touches the socket, and nobody needs the lock.
+    """
+
+    def __init__(self, address: Address, name: str, *, has_stand_in: bool = True) -> None:
         self.address = address
         self.lock = threading.RLock()
         self.session = Session(
@@ -48,7 +52,7 @@ class Pump:
             wall_ms=lambda: time.time_ns() // 1_000_000,
             is_behind_door=bool(address.door),
             origin=_own_origin(),
-            left_behind=self.wake_stand_in,
+            left_behind=self.wake_stand_in if has_stand_in else nobody,
         )
         self._sockets = Sockets(self.session.limits)
         self._sockets.outbound.watch_disconnects()
