@@ -17,7 +17,7 @@ GROUPS: Final = {
     "edge": "doors to the outside, and who watches",
 }
 """From the top of the tree down."""
-ROWS_MAX: Final = 200
+ROWS_MAX: Final = 100
 """Of one group; what is not up comes first, so nothing worth a look is left out."""
 
 
