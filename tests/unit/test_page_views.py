@@ -24,7 +24,7 @@ from posthouse.web.pages.listing import Listing
 from posthouse.web.pages.notes import NOTES_MAX, Note, Notes
 from posthouse.web.pages.overview import headline
 from posthouse.web.pages.snapshot import FRESH_S, Snapshot, Snapshots
-from posthouse.web.pages.tree import groups
+from posthouse.web.pages.tree import ROWS_MAX, groups
 from posthouse.web.pages.visit import url
 from tests.support.page_broker import NOW_MS, OVERVIEW, PageBroker, queue_reading
 
@@ -251,7 +251,7 @@ def test_what_is_not_up_comes_first_and_a_long_group_is_cut() -> None:
     (group,) = groups(actors, NOW_MS)
     assert (group.actors, group.not_up, group.restarts) == (301, 1, 3)
     assert group.rows[0].reading.id == "queue:zz"
-    assert len(group.rows) == 200
+    assert len(group.rows) == ROWS_MAX
 
 
 def test_a_journal_is_damaged_when_its_actor_ended_with_the_code_for_that() -> None:
