@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks import (
+    alert_time,
     calls,
     dead,
     delay,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "replay": journal_replay.run,
     "recovery": recovery.run,
     "views": views.run,
+    "alerts": alert_time.run,
 }
 
 

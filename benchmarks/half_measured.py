@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from posthouse import cli
@@ -47,7 +48,7 @@ def main() -> int:
         threading.Thread(target=_alternate, daemon=True).start()
         start(cell, wall_ms, monotonic_ms)
 
-    Cell.start = started  # type: ignore[method-assign]
+    _replace(Cell, "start", started)
     return cli.main()
 
 
@@ -58,8 +59,12 @@ def _alternate() -> None:
         now_s = time.monotonic()
         is_measuring = phase_at(now_s) % 2 == 1
         for owner, name, function in usual:
-            setattr(owner, name, function if is_measuring else nothing)
+            _replace(owner, name, function if is_measuring else nothing)
         never.wait((phase_at(now_s) + 1) * PHASE_S - now_s)
+
+
+def _replace(owner: type, name: str, function: Callable[..., Any]) -> None:
+    setattr(owner, name, function)
 
 
 if __name__ == "__main__":

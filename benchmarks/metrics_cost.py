@@ -18,7 +18,7 @@ from benchmarks.report import Result, per_second
 from benchmarks.throughput import CASES, measure
 
 COUNTS: Final = (9_000_000, 4_000_000)
-QUICK_COUNTS: Final = (1_000_000, 500_000)
+QUICK_COUNTS: Final = (2_500_000, 500_000)
 MODULE: Final = "benchmarks.half_measured"
 _Trace = Sequence[Sequence[float]]
 """Moments, each with how much there was until then; both rise."""
