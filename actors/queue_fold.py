@@ -21,7 +21,7 @@ import msgspec
 from posthouse.actors.queue_records import STORE_BYTES, Summary
 from posthouse.actors.queue_summary import is_heeded, sum_up, unpacked
 from posthouse.actors.stored_batch import StoredBatch
-from posthouse.transport.messages import Options
+from posthouse.transport.messages import Batch
 
 FOLD_MIN: Final = 4
 """What is shorter is not worth it."""
@@ -30,24 +30,7 @@ FOLD_MAX: Final = 256
 """Messages that are unfolded together: a quarter of a millisecond. While they are read they fit into a cache."""
 
 
-@final
-class _Head(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """A `Batch` without what only a delivery needs. Its fields are the first ones of a batch, in their order."""
-
-    exchange: str
-    routing_key: str
-    stream: int
-    first_seq: int
-    count: int
-    published_ms: int
-    headers: msgspec.Raw
-    lengths: bytes
-    bodies: memoryview
-    properties: memoryview | None = None
-    options: Options | None = None
-
-
-_decode_head = msgspec.msgpack.Decoder(_Head).decode
+_decode = msgspec.msgpack.Decoder(Batch).decode
 
 
 @final
@@ -96,17 +79,17 @@ def fold(position: int, offsets: list[int], raws: list[memoryview]) -> Fold | No
     if offsets != list(range(first, first + len(offsets))):
         return None
     try:
-        heads = list(map(_decode_head, raws))
+        batches = list(map(_decode, raws))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    if sum([head.count for head in heads]) != len(heads):
+    if sum([batch.count for batch in batches]) != len(batches):
         return None
-    if any([is_heeded(head.options) for head in heads if head.options is not None]):
+    if any([is_heeded(batch.options) for batch in batches if batch.options is not None]):
         return None
-    body_bytes = [head.bodies.nbytes for head in heads]
-    published_ms = [head.published_ms for head in heads]
+    body_bytes = [batch.bodies.nbytes for batch in batches]
+    published_ms = [batch.published_ms for batch in batches]
     summary = sum_up(
-        first, [head.stream for head in heads], [head.first_seq for head in heads], body_bytes, published_ms
+        first, [batch.stream for batch in batches], [batch.first_seq for batch in batches], body_bytes, published_ms
     )
     if summary is None:
         return None

@@ -75,7 +75,6 @@ class Consumer:
         """Ack many messages; the same as `ack` on each, for less."""
         with self._lock:
             self._subscription.ack_all(taken)
-        self._pump.wake_stand_in()
 
     def __iter__(self) -> Iterator[Message]:
         return self

@@ -128,6 +128,7 @@ class Subscription:
             self._acked_ranges.append((offsets[0], offsets[-1]))
         else:
             self._acked.extend(offsets)
+        self._left_behind()
 
     def take_settlements(self) -> list[Settle]:
         """What to tell the queue, as ranges, and forget it."""

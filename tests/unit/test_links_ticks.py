@@ -11,14 +11,20 @@ from posthouse.transport.wire import Kind
 from tests.support.link_pair import LIMITS, PIECE, Pair, said
 
 
-def test_an_idle_link_costs_one_ping_and_its_answer_in_each_interval() -> None:
-    pair = Pair()
-    pair.standing()
+def idle_for(pair: Pair, duration_ms: int) -> list[Kind]:
+    """What both ends say while nobody asks anything of them."""
     passed: list[Kind] = []
-    for now_ms in range(0, 10_000, 100):
+    for now_ms in range(0, duration_ms, 100):
         pair.opener.tick(now_ms)
         pair.server.tick(now_ms)
         passed += pair.pass_on(now_ms)
+    return passed
+
+
+def test_an_idle_link_costs_one_ping_and_its_answer_in_each_interval() -> None:
+    pair = Pair()
+    pair.standing()
+    passed = idle_for(pair, 10_000)
     assert 15 <= passed.count(Kind.PING) <= 20
     assert passed.count(Kind.ACK) == passed.count(Kind.PING) == len(passed) / 2
 
@@ -26,11 +32,7 @@ def test_an_idle_link_costs_one_ping_and_its_answer_in_each_interval() -> None:
 def test_between_actors_an_idle_link_is_asked_about_rarely() -> None:
     pair = Pair(client_id=0)
     pair.standing()
-    passed: list[Kind] = []
-    for now_ms in range(0, 8 * 10_000, 100):
-        pair.opener.tick(now_ms)
-        pair.server.tick(now_ms)
-        passed += pair.pass_on(now_ms)
+    passed = idle_for(pair, 8 * 10_000)
     assert 15 <= passed.count(Kind.PING) <= 20
     assert passed.count(Kind.ACK) == passed.count(Kind.PING) == len(passed) / 2
 

@@ -17,6 +17,7 @@ from posthouse.actors.queue_summary import Summing
 from posthouse.actors.stored_batch import stored
 from posthouse.transport import messages
 from posthouse.transport.messages import Batch, Options, QueueSpec
+from tests.support.actor_bench import batch
 from tests.support.queue_model import chunks_of
 from tests.support.queue_samples import sample_batch
 
@@ -74,10 +75,11 @@ def same(state: QueueState, other: QueueState) -> None:
     assert shown(state) == shown(other)
 
 
-def test_a_head_is_the_beginning_of_a_batch() -> None:
-    names = queue_fold._Head.__struct_fields__
-    assert names == Batch.__struct_fields__[: len(names)]
-    assert queue_fold._Head.__struct_config__.tag == Batch.__struct_config__.tag
+def test_what_is_folded_is_read_as_the_batch_that_it_is() -> None:
+    raw = messages.encode(batch(b"x", b"yy", headers={"a": 1}, options=Options(dedup_id="once")))
+    found = queue_fold._decode(raw)
+    assert type(found) is Batch
+    assert found == messages.decode(raw)
 
 
 @pytest.mark.parametrize("is_summed", [True, False])
